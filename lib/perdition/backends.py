@@ -1,0 +1,81 @@
+"""Real servers: which one it is for a log-in, and connecting to it."""
+
+import os
+import random
+import socket
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from perdition import net
+from perdition.net import ConnectFailed, ServerItem
+
+
+class SharedTurn:
+    """A counter that all workers share: whose turn it is among the default servers.
+
+    The offset of an open file is shared by all processes that inherit it, and ``lseek`` moves it
+    in one step, without a lock that a dying process could hold for ever.
+    """
+
+    def __init__(self) -> None:
+        with tempfile.TemporaryFile() as file:
+            self._descriptor = os.dup(file.fileno())
+        os.lseek(self._descriptor, random.randrange(1 << 16), os.SEEK_SET)  # noqa: S311
+
+    def take(self) -> int:
+        """The next number."""
+        return os.lseek(self._descriptor, 1, os.SEEK_CUR)
+
+    def fileno(self) -> int:
+        return self._descriptor
+
+
+@dataclass(frozen=True, slots=True)
+class Backends:
+    """The real servers that a log-in may go to.
+
+    Attributes:
+        default_servers: `outgoing_server`, taken apart.
+        default_port: `outgoing_port`.
+        turn: the counter behind the round robin.
+        connect_timeout: seconds for each address, 0 for the kernel's limit.
+        keepalive: `tcp_keepalive`.
+    """
+
+    default_servers: Sequence[ServerItem]
+    default_port: str
+    turn: SharedTurn
+    connect_timeout: int
+    keepalive: bool
+
+    def candidates(self, found: ServerItem | None) -> list[ServerItem]:
+        """The servers to try, in order (reference: maps.md section 2, steps 6 and 7).
+
+        Args:
+            found: what the map or the client named; None or without host for the default.
+        """
+        if found is not None and found.host:
+            return [self._with_port(found)]
+        if not self.default_servers:
+            return []
+        count = len(self.default_servers)
+        first = self.turn.take() % count if count > 1 else 0
+        in_turn = [self.default_servers[(first + step) % count] for step in range(count)]
+        return [self._with_port(server) for server in in_turn]
+
+    def connect(self, server: ServerItem) -> socket.socket:
+        """Connect to a server.
+
+        Raises:
+            ConnectFailed: it cannot be reached.
+        """
+        return net.connect(
+            server.host, server.port, self.connect_timeout or None, keepalive=self.keepalive
+        )
+
+    def _with_port(self, server: ServerItem) -> ServerItem:
+        return server if server.port else server._replace(port=self.default_port)
+
+
+__all__ = ["Backends", "ConnectFailed", "SharedTurn"]

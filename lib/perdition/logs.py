@@ -1,0 +1,234 @@
+"""The log: its lines, whose texts are an interface (reference: logging.md), and where they go."""
+
+import os
+import re
+import syslog
+import threading
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+ERROR, WARNING, NOTICE, INFO, DEBUG = (
+    syslog.LOG_ERR,
+    syslog.LOG_WARNING,
+    syslog.LOG_NOTICE,
+    syslog.LOG_INFO,
+    syslog.LOG_DEBUG,
+)
+FACILITIES = {
+    name: getattr(syslog, f"LOG_{name.upper()}", syslog.LOG_SYSLOG)
+    for name in (
+        *("auth", "authpriv", "cron", "daemon", "ftp", "kern", "lpr", "mail", "news", "syslog"),
+        *("user", "uucp", *(f"local{number}" for number in range(8))),
+    )
+}
+FACILITIES["security"] = FACILITIES["auth"]
+FACILITIES["mark"] = syslog.LOG_SYSLOG
+ESCAPES = {7: "\\a", 8: "\\b", 9: "\\t", 10: "\\n", 11: "\\v", 12: "\\f", 13: "\\r"}
+UNSAFE = re.compile(r'[\x00-\x1f\x7f"]')
+LINE_LIMIT = 8192
+
+
+class LogOpenFailed(Exception):
+    """The log cannot be opened; the text has the reason."""
+
+
+class Who(NamedTuple):
+    """Whose log-in a line is about.
+
+    Attributes:
+        peers: the connection's two ends, as `peers` gives them.
+        authorisation: the authorisation identity, None where there is none.
+        user: the authentication identity, None where nobody has tried yet.
+    """
+
+    peers: str
+    authorisation: str | None = None
+    user: str | None = None
+
+    def __str__(self) -> str:
+        authorisation = "NONE" if self.authorisation is None else f'"{escape(self.authorisation)}"'
+        user = "(null)" if self.user is None else escape(self.user)
+        return f'{self.peers} authorisation_id={authorisation} authentication_id="{user}"'
+
+
+def escape(text: str) -> str:
+    """Text that a peer sent, without characters that could forge a line or end a quotation."""
+    return UNSAFE.sub(lambda found: f"\\{ord(found[0]):03o}", text)
+
+
+def show_data(data: bytes) -> str:
+    """Octets as the traffic log has them (reference: logging.md section 6)."""
+    parts = []
+    for octet in data:
+        if octet in ESCAPES:
+            parts.append(ESCAPES[octet])
+        elif octet in b"\\\"'":
+            parts.append("\\" + chr(octet))
+        else:
+            parts.append(chr(octet) if 0x20 <= octet < 0x7F else f"\\{octet:03o}")
+    return "".join(parts)
+
+
+class AuthLine(NamedTuple):
+    """The line about a log-in, kept to be logged again while the session lasts.
+
+    Attributes:
+        who: whose log-in it is.
+        server: ``host:port`` of the real server as configured; "(null)" for what is not known.
+        protocol: the protocol's name.
+        client_secure: ssl, starttls or plaintext: the link to the client.
+        server_secure: the same of the link to the real server.
+        password: only where `log_passwd` asks for it.
+    """
+
+    who: Who
+    server: str
+    protocol: str
+    client_secure: str
+    server_secure: str
+    password: bytes | None = None
+
+    def text(self, status: str) -> str:
+        """The whole line."""
+        ids = str(self.who).removeprefix(self.who.peers)
+        password = ""
+        if self.password is not None:
+            password = f' passwd="{escape(self.password.decode("utf-8", "surrogateescape"))}"'
+        return (
+            f"Auth: {self.who.peers} client-secure={self.client_secure}{ids}{password}"
+            f' server="{escape(self.server)}" protocol={self.protocol}'
+            f' server-secure={self.server_secure} status="{status}"'
+        )
+
+
+def connected(peers: str) -> str:
+    return f"Connect:  {peers}"
+
+
+def closing(who: Who, received: int, sent: int) -> str:
+    return f"Closing session: {who} received={received} sent={sent}"
+
+
+def closing_null(who: Who) -> str:
+    return f"Closing NULL session: {who}"
+
+
+def client_gone(peers: str) -> str:
+    return f"Fatal Error reading authentication information from client {peers}: Exiting child"
+
+
+def client_silent(peers: str) -> str:
+    return (
+        "Fatal Error: Timeout reading authentication information from client "
+        f"{peers}: Exiting child"
+    )
+
+
+class Log:
+    """Where lines go: syslog, or a file descriptor. Lines of several threads do not mix.
+
+    Attributes:
+        ident: the program's name in front of each line.
+        level: lines less important than this are left out.
+    """
+
+    def __init__(self, ident: str, facility: str, level: int) -> None:
+        """Open the log.
+
+        Args:
+            ident: the program's name.
+            facility: `log_facility`: a syslog facility, a path, or "-..." and "+...".
+            level: ERROR, INFO or DEBUG.
+
+        Raises:
+            LogOpenFailed: there is no such facility, or the file cannot be opened.
+        """
+        self.ident = ident
+        self.level = level
+        self.facility = facility
+        self.descriptor: int | None = None
+        self._stamp = (0, b"")
+        self._lock = threading.Lock()
+        if facility.startswith(("-", "+")):
+            self.descriptor = 1 if facility.startswith("-") else 2
+        elif facility.startswith("/"):
+            self.descriptor = self._open()
+        elif facility in FACILITIES:
+            syslog.openlog(ident, syslog.LOG_PID | syslog.LOG_CONS, FACILITIES[facility])
+        else:
+            raise LogOpenFailed(f'facility "{facility}" not found')
+
+    @property
+    def is_stream(self) -> bool:
+        """Whether it goes to standard output or standard error."""
+        return self.facility.startswith(("-", "+"))
+
+    @property
+    def is_file(self) -> bool:
+        """Whether it goes to a file of its own."""
+        return self.facility.startswith("/")
+
+    def _open(self) -> int:
+        try:
+            return os.open(Path(self.facility), os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+        except OSError as error:
+            raise LogOpenFailed(f"fopen: {error.strerror}") from error
+
+    def reopen(self) -> None:
+        """Open the file again, by its name: after logrotate. The old one stays if that fails.
+
+        Raises:
+            LogOpenFailed: the file cannot be opened.
+        """
+        if self.is_file:
+            self.take_descriptor(self._open())
+
+    def take_descriptor(self, descriptor: int) -> None:
+        """Write to descriptor from now on; it is closed here."""
+        assert self.descriptor is not None  # noqa: S101 - only files are given
+        os.dup2(descriptor, self.descriptor)
+        os.close(descriptor)
+
+    def error(self, text: str) -> None:
+        self.write(ERROR, text)
+
+    def warning(self, text: str) -> None:
+        self.write(WARNING, text)
+
+    def notice(self, text: str) -> None:
+        self.write(NOTICE, text)
+
+    def info(self, text: str) -> None:
+        self.write(INFO, text)
+
+    def debug(self, text: str) -> None:
+        self.write(DEBUG, text)
+
+    def write(self, level: int, text: str) -> None:
+        """Write a line, one system call: neither threads nor processes mix theirs."""
+        if level > self.level:
+            return
+        if self.descriptor is None:
+            syslog.syslog(level, text.encode("utf-8", "replace").decode())
+            return
+        line = b"%b %b[%d]: %b\n" % (
+            self._time(),
+            self.ident.encode(),
+            os.getpid(),
+            text.encode("utf-8", "surrogateescape")[:LINE_LIMIT],
+        )
+        try:
+            os.write(self.descriptor, line)
+        except OSError:
+            # A full disk or a closed terminal must not end a session.
+            return
+
+    def _time(self) -> bytes:
+        """The time stamp, made once a second."""
+        second = int(time.time())
+        stamp = self._stamp
+        if stamp[0] != second:
+            stamp = (second, time.strftime("%b %e %H:%M:%S", time.localtime(second)).encode())
+            self._stamp = stamp
+        return stamp[1]

@@ -1,0 +1,135 @@
+"""Addresses and sockets."""
+
+import contextlib
+import socket
+import time
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+
+class ConnectFailed(Exception):
+    """No address of a host could be reached."""
+
+
+class ServerItem(NamedTuple):
+    """``[user@]host[:port]`` taken apart; an empty part is one that was not given."""
+
+    user: str
+    host: str
+    port: str
+
+    def __str__(self) -> str:
+        return f"{self.user}{'@' if self.user else ''}{self.host}{':' if self.port else ''}{self.port}"
+
+
+def parse_item(text: str, delimiter: str) -> ServerItem:
+    """Take ``[user<delimiter>]host[:port]`` apart (reference: options.md section 8, maps.md 3).
+
+    Args:
+        text: the item; an IPv6 address stands in brackets, or by itself without a port.
+        delimiter: what stands between user and host.
+    """
+    user, found, rest = text.rpartition(delimiter)
+    if not found:
+        user, rest = "", text
+    if rest.startswith("[") and "]" in rest:
+        host, _, after = rest[1:].rpartition("]")
+        return ServerItem(user, host, after.removeprefix(":"))
+    if rest.count(":") > 1 and is_address(rest):
+        return ServerItem(user, rest, "")
+    host, _, port = rest.rpartition(":") if ":" in rest else (rest, "", "")
+    return ServerItem(user, host, port)
+
+
+def is_address(host: str) -> bool:
+    """Whether host is an address in numbers."""
+    for family in (socket.AF_INET, socket.AF_INET6):
+        with contextlib.suppress(OSError, ValueError):
+            socket.inet_pton(family, host.partition("%")[0])
+            return True
+    return False
+
+
+def show(address: Sequence[object]) -> str:
+    """``address:port`` as log lines have it, IPv6 without brackets (logging.md section 2)."""
+    return f"{address[0]}:{address[1]}"
+
+
+def resolve(host: str, port: str) -> list[tuple[int, tuple[object, ...]]]:
+    """Families and socket addresses of host and port, in the resolver's order.
+
+    Raises:
+        ConnectFailed: host or port is not known.
+    """
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        raise ConnectFailed(f"{host}:{port}: {error}") from error
+    return [(family, address) for family, _type, _proto, _name, address in found]
+
+
+def connect(host: str, port: str, timeout: float | None, *, keepalive: bool) -> socket.socket:
+    """Connect to the first address of host that answers.
+
+    Args:
+        host: a name or an address.
+        port: a number or the name of a service.
+        timeout: seconds for each address, None for the kernel's own limit.
+        keepalive: set SO_KEEPALIVE.
+
+    Raises:
+        ConnectFailed: none answered; the text has the last reason.
+    """
+    reason = "no address"
+    for family, address in resolve(host, port):
+        sock = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            sock.settimeout(timeout)
+            sock.connect(address)
+        except OSError as error:
+            sock.close()
+            reason = str(error)
+            continue
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if keepalive:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        return sock
+    raise ConnectFailed(f"{host}:{port}: {reason}")
+
+
+def host_name(address: str) -> str:
+    """The name of an address of ours; the address itself where it has none.
+
+    The resolver is asked without a deadline of ours: its own (resolv.conf) counts.
+    """
+    try:
+        return socket.getnameinfo((address, 0), 0)[0]
+    except OSError:
+        return address
+
+
+@contextlib.contextmanager
+def closing_on_error(sock: socket.socket) -> Iterator[None]:
+    """Close sock if the body fails."""
+    try:
+        yield
+    except BaseException:
+        sock.close()
+        raise
+
+
+class Deadline:
+    """A moment until which something may take; `left` is what `settimeout` wants."""
+
+    __slots__ = ("_moment",)
+
+    def __init__(self, seconds: float) -> None:
+        """Seconds from now on, 0 for no deadline."""
+        self._moment = time.monotonic() + seconds if seconds else 0.0
+
+    def left(self, most: float = 0.0) -> float | None:
+        """Seconds left but no more than most (0: no such bound); None for no limit at all."""
+        if not self._moment:
+            return most or None
+        left = max(self._moment - time.monotonic(), 0.001)
+        return min(left, most) if most else left

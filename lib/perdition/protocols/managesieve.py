@@ -1,0 +1,282 @@
+"""ManageSieve (RFC 5804): our side towards the client and towards the real server."""
+
+import re
+
+from perdition import protocols
+from perdition.protocols import (
+    Login,
+    ProtocolError,
+    Quit,
+    Ready,
+    Talk,
+    TlsWanted,
+    Verdict,
+    encode,
+)
+from perdition.protocols.capability import capabilities
+from perdition.protocols.sasl import BadResponse, say_plain, take_plain
+from perdition.protocols.wire import Wire
+
+LINE_LIMIT = 16384
+LITERAL_LIMIT = 4096
+QUOTED_LIMIT = 1024
+CAPABILITY_LIMIT = 256
+
+# quoted = <"> *QUOTED-CHAR <">; string = quoted / literal
+QUOTED = re.compile(rb'"((?:[^"\\]|\\.)*)"')
+# literal-c2s = "{" number "+}" CRLF *OCTET; the original takes it without "+" as well
+LITERAL = re.compile(rb"\{(\d{1,10})\+?\}$")
+
+
+class ClientSide:
+    """We are the ManageSieve server (reference: protocols.md sections 4.1 and 4.2)."""
+
+    def __init__(
+        self,
+        wire: Wire,
+        *,
+        capability: str,
+        ok_line: str,
+        token: str,
+        offer_tls: bool,
+        force_tls: bool,
+        **_others: object,
+    ) -> None:
+        self.wire = wire
+        self.capability = capability
+        self.ok_line = ok_line
+        self.token = token
+        self.offer_tls = offer_tls
+        self.force_tls = force_tls
+        self.in_tls = False
+        self.greeted = False
+
+    def greet(self, host: str) -> None:
+        self._say_capabilities(f"perdition ready on {host} {self.token}")
+
+    def tls_started(self) -> None:
+        self.in_tls = True
+        if self.greeted:
+            self._say_capabilities("TLS negotiation completed, mate")
+
+    def take_login(self) -> Talk[Login | TlsWanted | Quit]:
+        self.greeted = True
+        while True:
+            line = yield from self.wire.read_line(LINE_LIMIT)
+            word, space, rest = line.partition(b" ")
+            arguments = yield from self._take_arguments(rest) if space else _none()
+            command = word.upper()
+            match command, len(arguments):
+                case b"CAPABILITY", 0:
+                    self._say_capabilities("CAPABILITY completed, mate")
+                case b"NOOP", 0:
+                    self._say("OK", "NOOP completed, mate")
+                case b"NOOP", 1 if (tag := _string(arguments[0])) is not None:
+                    self.wire.say(b'OK (TAG %b) "NOOP completed, mate"' % _quote(tag))
+                case b"NOOP", 1:
+                    self._sorry("Invalid argument, expected NOOP [String], mate")
+                case b"NOOP", _:
+                    self._sorry("Too many arguments, expected NOOP [String], mate")
+                case b"LOGOUT", 0:
+                    self._say("OK", "LOGOUT completed, mate")
+                    return Quit()
+                case b"STARTTLS", 0 if self.offer_tls and not self.in_tls:
+                    self._say("OK", "Begin TLS negotiation, mate")
+                    return TlsWanted()
+                case (b"CAPABILITY" | b"LOGOUT"), _:
+                    self._sorry(f"Too many arguments, expected {command.decode()}, mate")
+                case b"STARTTLS", count if count and self.offer_tls and not self.in_tls:
+                    self._sorry("Too many arguments, expected STARTTLS, mate")
+                case b"AUTHENTICATE", (1 | 2):
+                    try:
+                        return (yield from self._authenticate(*arguments))
+                    except BadResponse as error:
+                        self._sorry(str(error))
+                case b"AUTHENTICATE", _:
+                    self._sorry(
+                        "Incorrect argument count, expected AUTHENTICATE <mechanism>"
+                        " [<challenge>], mate"
+                    )
+                case _:
+                    self._sorry("Unknown command, mate")
+
+    def accept(self, verdict: Verdict) -> None:
+        if verdict.line:
+            self.wire.say(verdict.line)
+        else:
+            self._say("OK", self.ok_line)
+
+    def refuse(self, verdict: Verdict) -> None:
+        self.wire.pause(verdict.delays)
+        if verdict.line:
+            self.wire.say(verdict.line)
+        else:
+            self._say("NO", verdict.status)
+
+    def farewell(self, reason: str) -> None:
+        self._say("BYE", reason)
+
+    def _authenticate(self, mechanism: bytes, response: bytes | None = None) -> Talk[Login]:
+        """The log-in of AUTHENTICATE, with or without an initial response (RFC 5804, 2.1)."""
+        if not mechanism.startswith(b'"') or (_string(mechanism) or b"").upper() != b"PLAIN":
+            raise BadResponse("Unknown SASL mechanism, mate")
+        if response is None:
+            self.wire.say(b'""')
+            line = yield from self.wire.read_line(LINE_LIMIT)
+            (response, *more) = (yield from self._take_arguments(line)) or [b""]
+            if more:
+                raise BadResponse('Invalid AUTHENTICATE "PLAIN" challenge, mate')
+        octets = _string(response)
+        if octets is None or (response.startswith(b'"') and len(octets) > QUOTED_LIMIT):
+            raise BadResponse('Invalid AUTHENTICATE "PLAIN" challenge, mate')
+        return take_plain(octets)
+
+    def _take_arguments(self, text: bytes) -> Talk[list[bytes]]:
+        """The arguments in text: atoms and quoted strings as they stand, literals as quoted.
+
+        Raises:
+            ProtocolError: a literal is too long to be read over.
+        """
+        arguments: list[bytes] = []
+        while True:
+            if literal := LITERAL.match(text):
+                size = int(literal[1])
+                if size > LITERAL_LIMIT:
+                    raise ProtocolError("literal too long")
+                octets = yield from self.wire.read_exactly(size)
+                arguments.append(b"{" + octets)
+                text = yield from self.wire.read_line(LINE_LIMIT)
+            elif quoted := QUOTED.match(text):
+                arguments.append(quoted[0])
+                text = text[quoted.end() :]
+            else:
+                atom, space, rest = text.partition(b" ")
+                arguments.append(atom)
+                text = space + rest
+            if not text:
+                return arguments
+            if not text.startswith(b" "):
+                # What sticks to a string makes it none.
+                word, space, rest = text.partition(b" ")
+                arguments[-1] = b"?" + arguments[-1] + word
+                text = space + rest
+                if not text:
+                    return arguments
+            text = text[1:]
+
+    def _say(self, word: str, text: str) -> None:
+        self.wire.say(word.encode() + b" " + _quote(encode(text)))
+
+    def _sorry(self, text: str) -> None:
+        self.wire.pause()
+        self._say("NO", text)
+
+    def _say_capabilities(self, text: str) -> None:
+        """The capabilities in this state of the link; no mechanism where a log-in is refused."""
+        words = capabilities(
+            self.capability, "  ", **{'"STARTTLS"': self.offer_tls and not self.in_tls}
+        )
+        for word in words:
+            if self.force_tls and not self.in_tls and word.upper().startswith('"SASL"'):
+                word = '"SASL" ""'  # noqa: PLW2901 - the line said in its place
+            self.wire.say(encode(word))
+        self._say("OK", text)
+
+
+class ServerSide:
+    """We are the ManageSieve client (reference: protocols.md section 4.3)."""
+
+    def __init__(
+        self, wire: Wire, *, token: str, want_tls: bool, force_tls: bool, **_others: object
+    ) -> None:
+        self.wire = wire
+        self.token = token
+        self.want_tls = want_tls
+        self.force_tls = force_tls
+        self.asked_for_tls = False
+        self.capabilities: dict[bytes, bytes] = {}
+
+    def negotiate(self) -> Talk[Ready | TlsWanted | Verdict]:
+        greeting = yield from self._take_capabilities()
+        if not _is_ok(greeting) or self._is_ours(greeting):
+            return Verdict(False, protocols.NEGOTIATION_FAILED)
+        if self.asked_for_tls or not self.want_tls:
+            return Ready()
+        if b"STARTTLS" in self.capabilities:
+            self.wire.say(b"STARTTLS")
+            answer = yield from self.wire.read_line(LINE_LIMIT)
+            if not _is_ok(answer):
+                return Verdict(False, protocols.NEGOTIATION_FAILED)
+            self.asked_for_tls = True
+            return TlsWanted()
+        return Verdict(False, protocols.TLS_NOT_PRESENT) if self.force_tls else Ready()
+
+    def log_in(self, login: Login) -> Talk[Verdict]:
+        if b"PLAIN" not in self.capabilities.get(b"SASL", b"").upper().split():
+            return Verdict(False, protocols.NO_MECHANISM, goodbye=False, delays=2)
+        self.wire.say(b'AUTHENTICATE "PLAIN" "%b"' % say_plain(login), secret=True)
+        answer = yield from self.wire.read_line(LINE_LIMIT)
+        if _is_ok(answer):
+            # The rest of an answer with a literal would reach the client without its beginning.
+            if literal := re.search(rb"\{(\d{1,10})\+?\}$", answer):
+                if int(literal[1]) > LITERAL_LIMIT:
+                    raise ProtocolError("literal too long")
+                octets = yield from self.wire.read_exactly(int(literal[1]))
+                rest = yield from self.wire.read_line(LINE_LIMIT)
+                answer += b"\r\n" + octets + rest
+            return Verdict(True, protocols.OK, answer)
+        return Verdict(False, protocols.REFUSED, answer)
+
+    def leave(self) -> Talk[None]:
+        self.wire.say(b"LOGOUT")
+        yield from self.wire.read_line(LINE_LIMIT)
+
+    def _is_ours(self, greeting: bytes) -> bool:
+        """Whether the real server is a proxy with our configuration: we would go in a circle."""
+        ours = rb'OK "perdition ready on \S+ ' + self.token.encode() + rb'"'
+        return re.fullmatch(ours, greeting) is not None
+
+    def _take_capabilities(self) -> Talk[bytes]:
+        """Read what the server announces, up to the line that begins with an atom: returned."""
+        self.capabilities = {}
+        for _ in range(CAPABILITY_LIMIT):
+            line = yield from self.wire.read_line(LINE_LIMIT)
+            name = QUOTED.match(line)
+            if not name:
+                return line
+            value = line[name.end() :].strip()
+            if literal := LITERAL.match(value):
+                if int(literal[1]) > LITERAL_LIMIT:
+                    raise ProtocolError("literal too long")
+                value = yield from self.wire.read_exactly(int(literal[1]))
+                yield from self.wire.read_line(LINE_LIMIT)
+            elif quoted := QUOTED.match(value):
+                value = quoted[1]
+            self.capabilities[name[1].upper()] = value
+        raise ProtocolError("no end of the capabilities")
+
+
+def _none() -> Talk[list[bytes]]:
+    """No arguments."""
+    return []
+    yield  # a generator, as the one that reads them
+
+
+def _string(argument: bytes) -> bytes | None:
+    """The octets of a string, None for an atom."""
+    if argument.startswith(b"{"):
+        return argument[1:]
+    if quoted := QUOTED.fullmatch(argument):
+        return re.sub(rb"\\(.)", rb"\1", quoted[1])
+    return None
+
+
+def _quote(octets: bytes) -> bytes:
+    """A string: quoted, or as a literal where a quoted string cannot hold it (RFC 5804, 4)."""
+    if len(octets) > QUOTED_LIMIT or re.search(rb"[\0\r\n]", octets):
+        return b"{%d}\r\n%b" % (len(octets), octets)
+    return b'"' + re.sub(rb'(["\\])', rb"\\\1", octets) + b'"'
+
+
+def _is_ok(answer: bytes) -> bool:
+    return re.match(rb"ok(\s|$)", answer, re.IGNORECASE) is not None

@@ -1,0 +1,180 @@
+"""POP3 (RFC 1939, RFC 2449, RFC 2595): our side towards the client and towards the real server."""
+
+import re
+
+from perdition import protocols
+from perdition.protocols import Login, Quit, Ready, Talk, TlsWanted, Verdict, decode, encode
+from perdition.protocols.capability import capabilities
+from perdition.protocols.wire import Wire
+
+# RFC 2449 section 4 has 255 octets a command line; people's passwords are longer.
+LINE_LIMIT = 16384
+CAPA_LIMIT = 256
+COMMAND_SIZE = 4
+
+
+class ClientSide:
+    """We are the POP3 server (reference: protocols.md section 2)."""
+
+    def __init__(
+        self,
+        wire: Wire,
+        *,
+        capability: str,
+        ok_line: str,
+        token: str,
+        offer_tls: bool,
+        **_others: object,
+    ) -> None:
+        self.wire = wire
+        self.capability = capability
+        self.ok_line = ok_line
+        self.token = token
+        self.offer_tls = offer_tls
+        self.in_tls = False
+
+    def greet(self, host: str) -> None:
+        self.wire.say(encode(f"+OK POP3 perditon ready on {host} {self.token}"))
+
+    def tls_started(self) -> None:
+        self.in_tls = True
+
+    def take_login(self) -> Talk[Login | TlsWanted | Quit]:
+        user: bytes | None = None
+        say, sorry = self.wire.say, self._sorry
+        while True:
+            line = yield from self.wire.read_line(LINE_LIMIT)
+            word, space, argument = line.partition(b" ")
+            match word.upper():
+                case b"" if not line:
+                    sorry(b"-ERR Null command, mate")
+                case b"USER" if argument and b" " not in argument:
+                    user = argument
+                    say(b"+OK USER " + user + b" set, mate")
+                case b"USER":
+                    sorry(b"-ERR Mate, try: USER <username>")
+                case b"PASS" if user is None:
+                    sorry(b"-ERR USER not yet set, mate")
+                case b"PASS" if not space:
+                    sorry(b"-ERR Mate, try: PASS <password>")
+                case b"PASS":
+                    return Login(decode(user), argument)
+                case b"CAPA" | b"QUIT" if space:
+                    sorry(b"-ERR Mate, try: " + word.upper())
+                case b"CAPA":
+                    say(b"+OK Capability list follows, mate")
+                    for capability in self._capabilities():
+                        say(encode(capability))
+                    say(b".")
+                case b"STLS" if self.offer_tls and space:
+                    sorry(b"-ERR Mate, try: STLS")
+                case b"STLS" if self.offer_tls and self.in_tls:
+                    sorry(b"-ERR TLS already active, mate")
+                case b"STLS" if self.offer_tls:
+                    say(b"+OK Begin TLS negotiation, mate")
+                    return TlsWanted()
+                case b"QUIT":
+                    say(b"+OK QUIT")
+                    return Quit()
+                case _:
+                    self._unknown(word)
+
+    def accept(self, verdict: Verdict) -> None:
+        self.wire.say(verdict.line or encode(f"+OK {self.ok_line}"))
+
+    def refuse(self, verdict: Verdict) -> None:
+        self.wire.pause(verdict.delays)
+        if verdict.status == protocols.LOCAL_FAILURE:
+            self.wire.say(b"-ERR Authentication failure, mate")
+        else:
+            self.wire.say(verdict.line or encode(f"-ERR {verdict.status}"))
+
+    def farewell(self, reason: str) -> None:
+        self.wire.say(encode(f"-ERR {reason}"))
+
+    def _sorry(self, line: bytes) -> None:
+        self.wire.pause()
+        self.wire.say(line)
+
+    def _unknown(self, word: bytes) -> None:
+        """Any other command; what begins like AUTH is asked by programs that probe: no delay."""
+        if not b"AUTH".startswith(word.upper()):
+            self.wire.pause()
+        known = b"CAPA, USER, PASS or QUIT"
+        if self.offer_tls and not self.in_tls:
+            known = b"STLS, " + known
+        if len(word) == COMMAND_SIZE:
+            self.wire.say(b"-ERR Mate, the command must be one of " + known)
+        else:
+            self.wire.say(b"-ERR Mate, the command is too short, must be one of " + known)
+
+    def _capabilities(self) -> list[str]:
+        separator = "." if "." in self.capability else "  "
+        words = capabilities(self.capability, separator, STLS=self.offer_tls and not self.in_tls)
+        return words or [""]
+
+
+class ServerSide:
+    """We are the POP3 client (reference: protocols.md section 2.4)."""
+
+    def __init__(
+        self, wire: Wire, *, token: str, want_tls: bool, force_tls: bool, **_others: object
+    ) -> None:
+        self.wire = wire
+        self.token = token
+        self.want_tls = want_tls
+        self.force_tls = force_tls
+        self.asked_for_tls = False
+
+    def negotiate(self) -> Talk[Ready | TlsWanted | Verdict]:
+        if self.asked_for_tls:
+            return Ready()
+        greeting = yield from self.wire.read_line(LINE_LIMIT)
+        if not _is_ok(greeting) or _is_ours(greeting, self.token):
+            return Verdict(False, protocols.NEGOTIATION_FAILED)
+        if not self.want_tls:
+            return Ready()
+        if b"STLS" in (yield from self._capabilities()):
+            self.wire.say(b"STLS")
+            answer = yield from self.wire.read_line(LINE_LIMIT)
+            if not _is_ok(answer):
+                return Verdict(False, protocols.NEGOTIATION_FAILED)
+            self.asked_for_tls = True
+            return TlsWanted()
+        return Verdict(False, protocols.TLS_NOT_PRESENT) if self.force_tls else Ready()
+
+    def log_in(self, login: Login) -> Talk[Verdict]:
+        self.wire.say(b"USER " + encode(login.user))
+        answer = yield from self.wire.read_line(LINE_LIMIT)
+        if not _is_ok(answer):
+            return Verdict(False, protocols.REFUSED, answer)
+        self.wire.say(b"PASS " + login.password, secret=True)
+        answer = yield from self.wire.read_line(LINE_LIMIT)
+        if not _is_ok(answer):
+            return Verdict(False, protocols.REFUSED, answer)
+        return Verdict(True, protocols.OK, answer)
+
+    def leave(self) -> Talk[None]:
+        self.wire.say(b"QUIT")
+        yield from self.wire.read_line(LINE_LIMIT)
+
+    def _capabilities(self) -> Talk[list[bytes]]:
+        self.wire.say(b"CAPA")
+        answer = yield from self.wire.read_line(LINE_LIMIT)
+        words: list[bytes] = []
+        if not _is_ok(answer):
+            return words
+        while (line := (yield from self.wire.read_line(LINE_LIMIT))) != b".":
+            words.append(line.upper())
+            if len(words) > CAPA_LIMIT:
+                raise protocols.ProtocolError("no end of the capability list")
+        return words
+
+
+def _is_ok(answer: bytes) -> bool:
+    return answer.split(b" ", 1)[0].upper() == b"+OK"
+
+
+def _is_ours(greeting: bytes, token: str) -> bool:
+    """Whether the real server is a proxy with our configuration: we would go round in a circle."""
+    return re.fullmatch(rb"\+OK POP3 perditon ready on \S+ " + token.encode(), greeting) is not None

@@ -1,0 +1,63 @@
+"""Packaging: all metadata; pyproject.toml holds the build backend and the tools' settings."""
+
+import pathlib
+import re
+
+from setuptools import find_packages, setup
+
+ROOT = pathlib.Path(__file__).resolve().parent
+SERVICES = ("imap4", "imap4s", "imaps", "pop3", "pop3s", "managesieve")
+
+
+def version() -> str:
+    """The version, from its one place in the package."""
+    text = (ROOT / "lib/perdition/__init__.py").read_text(encoding="utf-8")
+    found = re.search(r'^__version__ = "([^"]+)"$', text, re.MULTILINE)
+    if found is None:
+        raise SystemExit("lib/perdition/__init__.py: no __version__")
+    return found.group(1)
+
+
+DEMO = ["pymap>=0.36", "cryptography>=42"]
+TEST = [
+    "coverage>=7.10",
+    "cryptography>=42",
+    "hypothesis>=6",
+    "mypy>=1.10",
+    "pyOpenSSL>=24",
+    "pytest>=8",
+    "pytest-timeout>=2",
+    "pytest-xdist>=3",
+    "ruff>=0.5",
+]
+
+setup(
+    name="perdition",
+    version=version(),
+    description="Mail retrieval proxy for POP3, IMAP4 and ManageSieve; takes the place of Perdition 2.2",
+    long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="MIT",
+    python_requires=">=3.11",
+    package_dir={"": "lib"},
+    packages=find_packages("lib"),
+    package_data={"perdition": ["py.typed"]},
+    install_requires=["configobj>=5.0.8", "python-daemon>=3.0", "setproctitle>=1.3"],
+    extras_require={"tls": ["pyOpenSSL>=24"], "demo": DEMO, "test": TEST + DEMO},
+    entry_points={
+        "console_scripts": [
+            "perdition=perdition.cli:main",
+            *(f"perdition.{service}=perdition.cli:main" for service in SERVICES),
+            "makegdbm=perdition.tools.makegdbm:main",
+        ]
+    },
+    classifiers=[
+        "Development Status :: 4 - Beta",
+        "Environment :: No Input/Output (Daemon)",
+        "Intended Audience :: System Administrators",
+        "Operating System :: POSIX :: Linux",
+        "Programming Language :: Python :: 3",
+        "Topic :: Communications :: Email :: Post-Office :: IMAP",
+        "Topic :: Communications :: Email :: Post-Office :: POP3",
+    ],
+)
