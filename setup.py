@@ -34,7 +34,7 @@ TEST = [
 setup(
     name="perdition",
     version=version(),
-    description="Mail retrieval proxy for POP3, IMAP4 and ManageSieve; takes the place of Perdition 2.2",
+    description="Mail retrieval proxy for POP3, IMAP4 and ManageSieve: Perdition 2.2's successor",
     long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="MIT",

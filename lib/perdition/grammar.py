@@ -1,4 +1,4 @@
-"""The grammar of configuration files and of the file of regular expressions.
+r"""The grammar of configuration files and of the file of regular expressions.
 
 The reference is options.md section 4: ``#`` comments, ``\\x`` and quotes anywhere in a word, and a
 backslash before the end of a line joins it with the next.

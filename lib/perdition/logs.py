@@ -5,6 +5,7 @@ import re
 import syslog
 import threading
 import time
+import traceback
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,6 +27,7 @@ FACILITIES["security"] = FACILITIES["auth"]
 FACILITIES["mark"] = syslog.LOG_SYSLOG
 ESCAPES = {7: "\\a", 8: "\\b", 9: "\\t", 10: "\\n", 11: "\\v", 12: "\\f", 13: "\\r"}
 UNSAFE = re.compile(r'[\x00-\x1f\x7f"]')
+PRINTABLE = range(0x20, 0x7F)
 LINE_LIMIT = 8192
 
 
@@ -66,7 +68,7 @@ def show_data(data: bytes) -> str:
         elif octet in b"\\\"'":
             parts.append("\\" + chr(octet))
         else:
-            parts.append(chr(octet) if 0x20 <= octet < 0x7F else f"\\{octet:03o}")
+            parts.append(chr(octet) if octet in PRINTABLE else f"\\{octet:03o}")
     return "".join(parts)
 
 
@@ -103,22 +105,27 @@ class AuthLine(NamedTuple):
 
 
 def connected(peers: str) -> str:
+    """A client has connected."""
     return f"Connect:  {peers}"
 
 
 def closing(who: Who, received: int, sent: int) -> str:
+    """A session has ended, after so many octets from the client and to it."""
     return f"Closing session: {who} received={received} sent={sent}"
 
 
 def closing_null(who: Who) -> str:
+    """A client took its leave without a log-in."""
     return f"Closing NULL session: {who}"
 
 
 def client_gone(peers: str) -> str:
+    """A client went before it was logged in; fail2ban reads this line."""
     return f"Fatal Error reading authentication information from client {peers}: Exiting child"
 
 
 def client_silent(peers: str) -> str:
+    """A client said nothing for too long."""
     return (
         "Fatal Error: Timeout reading authentication information from client "
         f"{peers}: Exiting child"
@@ -204,6 +211,14 @@ class Log:
 
     def debug(self, text: str) -> None:
         self.write(DEBUG, text)
+
+    def trace(self, error: BaseException) -> None:
+        """Log an exception that nobody expected: what it is and where, not what was at hand."""
+        where = traceback.extract_tb(error.__traceback__)
+        places = " < ".join(
+            f"{Path(each.filename).name}:{each.lineno} {each.name}" for each in reversed(where)
+        )
+        self.error(f"Bug: {type(error).__name__}: {places}")
 
     def write(self, level: int, text: str) -> None:
         """Write a line, one system call: neither threads nor processes mix theirs."""

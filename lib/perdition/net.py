@@ -19,7 +19,9 @@ class ServerItem(NamedTuple):
     port: str
 
     def __str__(self) -> str:
-        return f"{self.user}{'@' if self.user else ''}{self.host}{':' if self.port else ''}{self.port}"
+        return (
+            f"{self.user}{'@' if self.user else ''}{self.host}{':' if self.port else ''}{self.port}"
+        )
 
 
 def parse_item(text: str, delimiter: str) -> ServerItem:

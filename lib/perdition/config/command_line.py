@@ -70,10 +70,9 @@ def load(program: str, arguments: Sequence[str], etc: Path = Path("/etc/perditio
         raise VersionWanted
     values: dict[str, Any] = {"protocol": files.protocol_of(program)}
     named = [each.text for each in line if each.name == "config_file"]
-    if named:
-        path = Path(named[-1]) if named[-1] else None
-    else:
-        path = files.default_file(program, etc)
+    path = Path(named[-1] or "") if named else files.default_file(program, etc)
+    if named and not named[-1]:
+        path = None
     in_file = list(from_file(path)) if path else []
     level_values = [collect(in_file), collect(line)]
     for level in level_values:
@@ -239,9 +238,7 @@ def convert(each: Given) -> Any:
         interpolation=False,
         list_values=False,
     )
-    outcome = section.validate(
-        validate.Validator({"kind": check_kind}), preserve_errors=True
-    )
+    outcome = section.validate(validate.Validator({"kind": check_kind}), preserve_errors=True)
     if outcome is True:
         return section[each.name]
     error = outcome[each.name]

@@ -92,20 +92,25 @@ def parse_number(name: str, text: str) -> int:
 
 
 def parse_list(_name: str, text: str) -> tuple[str, ...]:
+    """Items between commas; an empty one at the end is none."""
     items = text.split(",")
     return tuple(items[:-1] if not items[-1] else items)
 
 
 def parse_query_key(name: str, text: str) -> tuple[str, ...]:
+    """Formats of keys, each with escapes that there are."""
     for item in (items := parse_list(name, text)):
         try:
             check_key_format(item)
         except ValueError as error:
-            raise BadValue(f"{error}; there are \\U \\u \\D \\d \\i \\I \\p \\P and \\\\") from error
+            raise BadValue(
+                f"{error}; there are \\U \\u \\D \\d \\i \\I \\p \\P and \\\\"
+            ) from error
     return items
 
 
 def parse_states(name: str, text: str) -> frozenset[State]:
+    """Names of states, in any case."""
     states: set[State] = set()
     for word in text.split(","):
         if word.lower() not in STATES:
@@ -117,6 +122,7 @@ def parse_states(name: str, text: str) -> frozenset[State]:
 
 
 def parse_add_domain(name: str, text: str) -> AddDomain:
+    """Names of states, and perhaps a number."""
     words = text.split(",")
     numbers = [word for word in words if all(char in "0123456789" for char in word)]
     states = [word for word in words if word not in numbers]
@@ -125,20 +131,24 @@ def parse_add_domain(name: str, text: str) -> AddDomain:
 
 
 def show_states(states: frozenset[State]) -> str:
+    """States as the dump has them."""
     if states == frozenset(State):
         return "all"
     return ",".join(state for state in State if state in states)
 
 
 def show_add_domain(value: AddDomain) -> str:
+    """States and depth; empty where there is no state."""
     return f"{show_states(value.states)},{value.depth}" if value.states else ""
 
 
 def merge_add_domain(one: AddDomain, two: AddDomain) -> AddDomain:
+    """States add up, the last depth counts."""
     return AddDomain(one.states | two.states, two.depth)
 
 
 def parse_ssl_mode(_name: str, text: str) -> SslMode:
+    """Names of modes, in any case."""
     mode = SslMode.EMPTY
     for word in text.split(","):
         try:
@@ -177,42 +187,51 @@ def show_ssl_mode(mode: SslMode) -> str:
 
 
 def parse_protocol(_name: str, text: str) -> str:
+    """The name of a protocol, in any case."""
     if text.upper() not in PROTOCOLS:
-        raise BadValue(f"a protocol is one of {', '.join(PROTOCOLS)}", f'Unknown protocol: "{text}"')
+        raise BadValue(
+            f"a protocol is one of {', '.join(PROTOCOLS)}", f'Unknown protocol: "{text}"'
+        )
     return text.upper()
 
 
 def parse_pid_file(_name: str, text: str) -> str:
+    """An absolute path, or nothing."""
     if text and not text.startswith("/"):
         raise BadValue("not an absolute path", f'Invalid pid file: "{text}"')
     return text
 
 
 def parse_log_passwd(_name: str, text: str) -> str:
+    """One of four words, in any case."""
     if text.lower() not in LOG_PASSWD:
         raise BadValue(f"one of {', '.join(LOG_PASSWD)}", f'Invalid log_passwd mode: "{text}"')
     return text.lower()
 
 
 def parse_delimiter(_name: str, text: str) -> str:
+    """Any text but none."""
     if not text:
         raise BadValue("a delimiter has at least one character")
     return text
 
 
 def parse_max_version(name: str, text: str) -> str:
+    """The name of a version, or nothing."""
     if text and text.lower() not in PROTO_VERSIONS:
         raise BadValue(f"a version is one of {', '.join(PROTO_VERSIONS)}", f"Unknown {name}")
     return text.lower()
 
 
 def parse_min_version(name: str, text: str) -> str:
+    """The name of a version."""
     if not text:
         raise BadValue(f"a version is one of {', '.join(PROTO_VERSIONS)}", f"Unknown {name}")
     return parse_max_version(name, text)
 
 
 def parse_ciphers(_name: str, text: str) -> str:
+    """A list that OpenSSL knows a cipher of."""
     if text:
         try:
             ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).set_ciphers(text)
@@ -229,14 +248,17 @@ def parse_flag(_name: str, text: str) -> bool:
 
 
 def parse_optional_number(name: str, text: str) -> int | None:
+    """A number, or nothing."""
     return parse_number(name, text) if text else None
 
 
 def plain(_name: str, text: str) -> str:
+    """A text, as it is."""
     return text
 
 
 def show_list(value: tuple[str, ...]) -> str:
+    """Items with commas between them."""
     return ",".join(value)
 
 

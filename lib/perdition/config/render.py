@@ -107,13 +107,29 @@ def sample() -> str:
 
 def markdown() -> str:
     """docs/options.md."""
-    lines = ["# Options", "", "Made from the table of options by `python -m perdition.config.render`."]
+    lines = [
+        "# Options",
+        "",
+        "Made from the table of options by `python -m perdition.config.render`.",
+    ]
     for heading in HEADINGS:
-        lines += ["", f"## {heading}", "", "| option | letter | value | default | |", "|---|---|---|---|---|"]
+        lines += [
+            "",
+            f"## {heading}",
+            "",
+            "| option | letter | value | default | |",
+            "|---|---|---|---|---|",
+        ]
         for name, row in ROWS.items():
             if row.section == heading:
                 default = "" if row.kind is FLAG else f"`{default_shown(name, row)}`"
-                cells = (f"`{name}`", row.short, row.metavar or "flag", default.replace("``", ""), row.help)
+                cells = (
+                    f"`{name}`",
+                    row.short,
+                    row.metavar or "flag",
+                    default.replace("``", ""),
+                    row.help,
+                )
                 lines.append("| " + " | ".join(each.replace("|", "\\|") for each in cells) + " |")
     return "\n".join(lines) + "\n"
 

@@ -16,7 +16,7 @@ class MapFailed(Exception):
 class Map(Protocol):
     """A store of real servers. Several threads use one at the same time."""
 
-    def lookup(self, key: bytes) -> bytes | None:
+    def lookup(self, key: bytes, /) -> bytes | None:
         """The value of a key, None where there is none.
 
         Raises:
@@ -30,7 +30,7 @@ class Map(Protocol):
 class NoMap:
     """Where no map is configured: nothing is found."""
 
-    def lookup(self, key: bytes) -> bytes | None:  # noqa: ARG002 - a Map
+    def lookup(self, _key: bytes, /) -> bytes | None:
         return None
 
     def close(self) -> None:

@@ -45,10 +45,15 @@ class Regex:
         try:
             for number, words in scan_words(text):
                 if len(words) >= WORDS:
-                    self._lines.append((compile_posix(words[0].removesuffix(":")), words[1]))
+                    self._lines.append((self._compile(path, number, words[0]), words[1]))
         except GrammarError as error:
             raise MapFailed(f"{path}:{error.line}: {error.why}") from error
-        except re.error as error:
+
+    @staticmethod
+    def _compile(path: Path, number: int, word: str) -> re.Pattern[str]:
+        try:
+            return compile_posix(word.removesuffix(":"))
+        except (re.error, KeyError) as error:
             raise MapFailed(f"{path}:{number}: not a regular expression: {error}") from error
 
     def lookup(self, key: bytes) -> bytes | None:
@@ -111,9 +116,9 @@ def escaped(pattern: str, place: int) -> bool:
 
 
 def outside(text: str) -> str:
-    """The part of an expression that stands outside of brackets, for Python.
+    r"""The part of an expression that stands outside of brackets, for Python.
 
-    glibc, which the original uses, knows the escapes ``\\w \\W \\s \\S \\b \\B \\< \\>`` beyond POSIX.
+    glibc, which the original uses, has the escapes ``\w \W \s \S \b \B \< \>`` beyond POSIX.
     """
     text = re.sub(r"\\([A-RT-VX-Zac-rt-vx-z])", r"\1", text)
     text = re.sub(r"\\[<>]", r"\\b", text)

@@ -83,7 +83,7 @@ class ClientSide:
                 case b"STARTTLS", 0 if self.offer_tls and not self.in_tls:
                     self._say("OK", "Begin TLS negotiation, mate")
                     return TlsWanted()
-                case (b"CAPABILITY" | b"LOGOUT"), _:
+                case ((b"CAPABILITY" | b"LOGOUT"), _):
                     self._sorry(f"Too many arguments, expected {command.decode()}, mate")
                 case b"STARTTLS", count if count and self.offer_tls and not self.in_tls:
                     self._sorry("Too many arguments, expected STARTTLS, mate")

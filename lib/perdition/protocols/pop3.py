@@ -58,7 +58,7 @@ class ClientSide:
                 case b"PASS" if not space:
                     sorry(b"-ERR Mate, try: PASS <password>")
                 case b"PASS":
-                    return Login(decode(user), argument)
+                    return Login(decode(user or b""), argument)
                 case b"CAPA" | b"QUIT" if space:
                     sorry(b"-ERR Mate, try: " + word.upper())
                 case b"CAPA":

@@ -122,9 +122,7 @@ class Channel:
         except (OSError, ValueError) as error:
             raise PeerGone from error
 
-    def start_tls(
-        self, wrap: Callable[[socket.socket], ssl.SSLSocket], *, implicit: bool
-    ) -> None:
+    def start_tls(self, wrap: Callable[[socket.socket], ssl.SSLSocket], *, implicit: bool) -> None:
         """Start TLS.
 
         Args:

@@ -5,6 +5,7 @@ It logs the lines of logging.md section 3, and is not known to keep a password a
 
 import ipaddress
 import re
+import socket
 import ssl
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -121,9 +122,7 @@ class Session:
         self.ends = ends
         self.peers = ""
         if ends.client:
-            self.peers = (
-                f"{ends.client}:{ends.client_port}->{ends.local}:{ends.local_port}"
-            )
+            self.peers = f"{ends.client}:{ends.client_port}->{ends.local}:{ends.local_port}"
         self.wire = Wire()
         mode = self.options.effective_ssl_mode
         self.mode = mode
@@ -141,12 +140,12 @@ class Session:
         """Serve the client until it is logged in or gone.
 
         Returns:
-            The session for the relay; None where there is none: the connection is closed then.
+            The session for the relay; None where there is none: whoever opened the connection
+            closes it then.
         """
-        established = None
         try:
             self.greet()
-            established = self.take_logins()
+            return self.take_logins()
         except PeerSilent:
             self.log.error(logs.client_silent(self.peers))
         except PeerGone:
@@ -156,10 +155,7 @@ class Session:
             self.log.error(logs.client_gone(self.peers))
         except Closed:
             pass
-        finally:
-            if established is None:
-                self.channel.close()
-        return established
+        return None
 
     def greet(self) -> None:
         """TLS from the first octet, where that is wanted, and the greeting."""
@@ -241,11 +237,7 @@ class Attempt:
         Raises:
             Closed: the client's connection ends with this.
         """
-        try:
-            outcome = self.carry_out()
-        except TROUBLE as error:
-            # The trouble is the client's: what concerns the real server is caught inside.
-            raise error
+        outcome = self.carry_out()
         session = self.session
         if isinstance(outcome, Verdict):
             if not self.options.server_resp_line:
@@ -272,23 +264,26 @@ class Attempt:
             except ConnectFailed as error:
                 self.log.debug(f"connect: {error}")
                 continue
-            options = self.options
-            logged = self.log.level >= logs.DEBUG and options.connection_logging
-            channel = Channel(
-                sock,
-                timeout=options.authenticate_timeout,
-                deadline=self.session.channel.deadline,
-                shown=traffic(self.log, "REAL:  ") if logged else None,
-                said=traffic(self.log, "SELF:  ") if logged else None,
-            )
-            outcome: Verdict | Established | None = None
-            try:
-                outcome = self.speak_to(channel)
-            finally:
-                if not isinstance(outcome, Established):
-                    channel.close()
-            return outcome
+            return self.use(sock)
         return Verdict(False, protocols.NOT_CONNECTED)
+
+    def use(self, sock: socket.socket) -> Verdict | Established:
+        """Log in over a connection to a real server; it is closed unless the session is made."""
+        logged = self.log.level >= logs.DEBUG and self.options.connection_logging
+        channel = Channel(
+            sock,
+            timeout=self.options.authenticate_timeout,
+            deadline=self.session.channel.deadline,
+            shown=traffic(self.log, "REAL:  ") if logged else None,
+            said=traffic(self.log, "SELF:  ") if logged else None,
+        )
+        outcome: Verdict | Established | None = None
+        try:
+            outcome = self.speak_to(channel)
+        finally:
+            if not isinstance(outcome, Established):
+                channel.close()
+        return outcome
 
     def speak_to(self, channel: Channel) -> Verdict | Established:
         """Log in at the real server.
@@ -441,9 +436,7 @@ class Attempt:
 
     def name_at_server(self) -> Login:
         """The login with the name that the real server gets."""
-        name = self.service.rules.name_for(
-            State.REMOTE_LOGIN, self.login.routing_name, self.host
-        )
+        name = self.service.rules.name_for(State.REMOTE_LOGIN, self.login.routing_name, self.host)
         if self.login.authorisation is None:
             return replace(self.login, user=name)
         return replace(self.login, authorisation=name)

@@ -1,0 +1,66 @@
+"""Whether a certificate is for a server (RFC 6125, RFC 9525; reference: protocols.md section 6)."""
+
+import ipaddress
+from collections.abc import Mapping
+from typing import Any
+
+
+def common_names(info: Mapping[str, Any]) -> list[str]:
+    """The common names of the subject.
+
+    Args:
+        info: a certificate as `ssl.SSLSocket.getpeercert` gives it.
+    """
+    return [value for part in info.get("subject", ()) for key, value in part if key == "commonName"]
+
+
+def names_of(info: Mapping[str, Any]) -> list[str]:
+    """All names and addresses in a certificate, for people to read."""
+    names = [value for _kind, value in info.get("subjectAltName", ())]
+    return names or common_names(info) or ["nobody"]
+
+
+def matches(server: str, info: Mapping[str, Any], *, san_only: bool = False) -> bool:
+    """Whether the certificate is for the server.
+
+    Names are compared without case; a star stands for just one label, the first one. The common
+    name counts only where the certificate has no alternative name of that kind.
+
+    Args:
+        server: the name or address that was connected to.
+        info: the certificate as `ssl.SSLSocket.getpeercert` gives it.
+        san_only: the common name never counts.
+    """
+    alternatives = info.get("subjectAltName", ())
+    address = as_address(server)
+    if address is not None:
+        if alternatives:
+            return any(
+                kind == "IP Address" and as_address(value) == address
+                for kind, value in alternatives
+            )
+        return not san_only and any(as_address(each) == address for each in common_names(info))
+    names = [value for kind, value in alternatives if kind == "DNS"]
+    if not names and not san_only:
+        names = common_names(info)
+    try:
+        wanted = server.rstrip(".").encode("idna").decode("ascii").lower()
+    except UnicodeError:
+        return False
+    return any(name_matches(wanted, name.rstrip(".").lower()) for name in names)
+
+
+def name_matches(wanted: str, name: str) -> bool:
+    """Whether a name of a certificate, perhaps with a star, is the one wanted."""
+    if name.startswith("*."):
+        _first, dot, rest = wanted.partition(".")
+        return bool(dot) and "." in rest and rest == name[2:]
+    return wanted == name
+
+
+def as_address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """The address that a text is, None where it is none."""
+    try:
+        return ipaddress.ip_address(text.strip())
+    except ValueError:
+        return None

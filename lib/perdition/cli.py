@@ -1,0 +1,59 @@
+"""The program: from the name it was called by and its arguments to its exit status."""
+
+import sys
+from collections.abc import Sequence
+
+from perdition import __version__
+from perdition.config import ConfigError, HelpWanted, VersionWanted
+from perdition.config.command_line import load
+from perdition.config.render import usage
+from perdition.server.master import FAILURE, SUCCESS, Master, StartFailed
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the program.
+
+    Args:
+        argv: the name called by, and the arguments; by default those of this process.
+
+    Returns:
+        The exit status: 0, or 255 where the start failed.
+    """
+    program, *arguments = sys.argv if argv is None else argv
+    if program.endswith("__main__.py") or program.endswith("perdition.py"):
+        program = "perdition"
+    try:
+        loaded = load(program, arguments)
+        for warning in loaded.warnings:
+            complain(program, f"warning: {warning}")
+        master = Master(loaded.options)
+        if loaded.options.check_config:
+            master.check()
+            print(f"{loaded.options.config_file or 'no file'}: good")
+            return SUCCESS
+        return master.run()
+    except HelpWanted:
+        print(usage(), end="")
+    except VersionWanted:
+        print(f"perdition {__version__}")
+    except ConfigError as error:
+        show_failure(program, error.message, str(error), with_usage=error.usage)
+        return FAILURE
+    except StartFailed as error:
+        show_failure(program, "\n".join(error.lines), str(error), with_usage=error.usage)
+        return FAILURE
+    return SUCCESS
+
+
+def show_failure(program: str, message: str, explanation: str, *, with_usage: bool) -> None:
+    """The original's words, if it has any, its usage text if it shows that, and what is wrong."""
+    if message:
+        print(message, file=sys.stderr)
+    if with_usage:
+        print(usage(), file=sys.stderr)
+    complain(program, explanation)
+
+
+def complain(program: str, text: str) -> None:
+    """One line on standard error."""
+    print(f"{program.rpartition('/')[2]}: {text}", file=sys.stderr)

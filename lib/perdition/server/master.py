@@ -1,0 +1,393 @@
+"""The master: binds, forks, supervises. It never reads what a client or a real server sent.
+
+It logs the lines of logging.md section 4.
+"""
+
+import contextlib
+import gc
+import os
+import signal
+import socket
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import daemon
+import setproctitle
+
+from perdition import __version__, net
+from perdition.backends import SharedTurn
+from perdition.config import render
+from perdition.config.options import Options
+from perdition.logs import Log, LogOpenFailed
+from perdition.maps import Map, MapFailed, map_name, open_map
+from perdition.server import privileges
+from perdition.server.listeners import BindFailed, listen
+from perdition.server.pidfile import PidFile, PidFileFailed
+from perdition.server.privileges import Ids, NoSuchUser
+from perdition.server.service import (
+    goes_out_with_tls,
+    listens_with_tls,
+    log_level,
+    make_service,
+    node_name,
+)
+from perdition.server.signals import Signals
+from perdition.server.slots import Slots
+from perdition.server.worker import DRAIN, LOG, STOP, Worker, serve_inetd
+from perdition.session.session import Service
+from perdition.tls import Listening, OutgoingTls, TlsSetupError, listening_context, outgoing
+
+SUCCESS, FAILURE = 0, 255
+FATAL = (
+    signal.SIGTERM,
+    signal.SIGINT,
+    signal.SIGQUIT,
+    signal.SIGALRM,
+    signal.SIGVTALRM,
+    signal.SIGPROF,
+    signal.SIGIO,
+    signal.SIGXCPU,
+)
+IGNORED = (signal.SIGUSR1, signal.SIGUSR2, signal.SIGPIPE, signal.SIGURG, signal.SIGWINCH)
+# How long a master that was told to end waits for workers without sessions.
+LEAVE_SECONDS = 1.0
+# A worker that ends sooner than this is not started again at once.
+YOUNG_SECONDS = 1.0
+LONGEST_PAUSE = 10.0
+# So many workers in a row that never served make the start a failure.
+MOST_STILLBORN = 5
+
+
+class StartFailed(Exception):
+    """The program cannot start.
+
+    Attributes:
+        lines: the original's lines for standard error.
+        usage: whether the usage text is shown.
+    """
+
+    def __init__(self, explanation: str, *lines: str, usage: bool = False) -> None:
+        super().__init__(explanation)
+        self.lines = lines
+        self.usage = usage
+
+
+@dataclass(slots=True)
+class Child:
+    """A worker, as the master sees it."""
+
+    place: int
+    control: socket.socket
+    started: float = field(default_factory=time.monotonic)
+    retired: bool = False
+    served: bool = False
+
+
+class Master:
+    """The program, from its options on."""
+
+    def __init__(self, options: Options) -> None:
+        """Load everything that can be loaded before there are sockets.
+
+        Raises:
+            StartFailed: something is missing or wrong.
+        """
+        self.options = options
+        setproctitle.setproctitle(f"{options.program}: daemon")
+        if options.authenticate_in:
+            raise StartFailed("authenticate_in: local authentication is not in this version")
+        self.map_option = options.map_library_opt
+        if map_name(options.map_library) in ("gdbm", "posix_regex") and self.map_option:
+            self.map_option = str(Path(self.map_option).absolute())
+        try:
+            self.map: Map = open_map(options.map_library, self.map_option)
+        except MapFailed as error:
+            line = f'dlopen of "{options.map_library}" failed'
+            raise StartFailed(str(error), line, usage=True) from error
+        try:
+            self.log = Log(options.program, options.log_facility, log_level(options))
+        except LogOpenFailed as error:
+            raise StartFailed(
+                f"log_facility {options.log_facility!r}: {error}",
+                str(error),
+                "Fatal error opening logger. Exiting.",
+            ) from error
+        self.ids = self._find_ids()
+        self._say_starting()
+        self.listening: Listening | None = None
+        self.outgoing: OutgoingTls | None = None
+        self._load_tls()
+        self.turn = SharedTurn()
+        self.slots = Slots(0)
+        self.pid_file: PidFile | None = None
+        self.listeners: list[socket.socket] = []
+        self.children: dict[int, Child] = {}
+        self.due: list[tuple[float, int]] = []
+        self.stillborn = 0
+
+    def _find_ids(self) -> Ids | None:
+        """Who the workers are to be; None where we are not root and stay who we are."""
+        if os.geteuid() != 0:
+            return None
+        try:
+            return privileges.find(self.options.username, self.options.group)
+        except NoSuchUser as error:
+            self.log.error("Fatal error setting group and userid. Exiting.")
+            raise StartFailed(str(error)) from error
+
+    def _say_starting(self) -> None:
+        options = self.options
+        if options.debug or not (options.quiet or options.is_foreground):
+            self.log.info(f"Starting perdition version={__version__} protocol={options.protocol}")
+        if options.debug:
+            for line in render.dump(options, node_name()):
+                self.log.info(line)
+
+    def _load_tls(self) -> None:
+        try:
+            if listens_with_tls(self.options):
+                self.listening = listening_context(self.options)
+                for warning in self.listening.warnings:
+                    self.log.warning(warning)
+                for note in self.listening.notes:
+                    self.log.info(note)
+            if goes_out_with_tls(self.options):
+                self.outgoing = outgoing(self.options)
+        except TlsSetupError as error:
+            for line in error.log_lines:
+                self.log.error(line)
+            raise StartFailed(str(error)) from error
+
+    def service(self) -> Service:
+        """What sessions are given, with the map of now."""
+        return make_service(
+            self.options, self.log, self.map, self.turn, self.listening, self.outgoing
+        )
+
+    def check(self) -> None:
+        """What `--check_config` looks at beyond what has been loaded.
+
+        Raises:
+            StartFailed: an address to listen on is none.
+        """
+        for item in self._bind_items():
+            try:
+                net.resolve(item.host, item.port or self.options.listen_port)
+            except net.ConnectFailed as error:
+                raise StartFailed(f"bind_address {error}") from error
+
+    def run(self) -> int:
+        """Serve until told to end.
+
+        Returns:
+            The exit status.
+
+        Raises:
+            StartFailed: it cannot be begun; nothing has been detached then.
+        """
+        privileges.raise_open_files()
+        if self.options.inetd_mode:
+            os.chdir("/")
+            serve_inetd(self.service(), self.ids)
+            return SUCCESS
+        self._bind()
+        try:
+            self.pid_file = PidFile(self.options.pid_file, self.ids, self.log)
+        except PidFileFailed as error:
+            self.log.error(error.log_line)
+            raise StartFailed(str(error)) from error
+        if self.options.is_foreground:
+            os.chdir("/")
+        else:
+            self._detach()
+        signals = Signals((*FATAL, signal.SIGHUP, signal.SIGCHLD), IGNORED)
+        workers = self.options.workers or len(os.sched_getaffinity(0))
+        self.slots = Slots(workers)
+        gc.collect()
+        gc.freeze()
+        for place in range(workers):
+            self._fork(place, signals)
+        if not self.options.is_foreground:
+            self.log.info(f"Listening with {workers} workers")
+        return self._supervise(signals)
+
+    def _bind_items(self) -> list[net.ServerItem]:
+        delimiter = self.options.domain_delimiter
+        return [net.parse_item(each, delimiter) for each in self.options.bind_address]
+
+    def _bind(self) -> None:
+        try:
+            self.listeners = listen(
+                self._bind_items(), self.options.listen_port, keepalive=self.options.tcp_keepalive
+            )
+        except BindFailed as error:
+            self.log.error("Fatal error listening for connections.Exiting.")
+            raise StartFailed(str(error)) from error
+
+    def _detach(self) -> None:
+        """Become a daemon; what can fail has been done before."""
+        keep: list[object] = [*self.listeners, self.turn]
+        if self.log.descriptor is not None:
+            keep.append(self.log.descriptor)
+        mask = os.umask(0)
+        os.umask(mask)
+        context = daemon.DaemonContext(
+            files_preserve=keep, umask=mask, working_directory="/", signal_map={}
+        )
+        context.open()
+        if self.pid_file is not None:
+            self.pid_file.write()
+
+    def _fork(self, place: int, signals: Signals) -> None:
+        """Start a worker."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        pid = os.fork()
+        if pid == 0:
+            self._be_worker(place, theirs, ours, signals)
+        signal.pthread_sigmask(signal.SIG_SETMASK, [])
+        theirs.close()
+        self.slots.set(place, 0)
+        self.children[pid] = Child(place, ours)
+
+    def _be_worker(
+        self, place: int, control: socket.socket, other: socket.socket, signals: Signals
+    ) -> None:
+        """The child's side of the fork: never returns."""
+        status = 1
+        try:
+            signals.close()
+            other.close()
+            for child in self.children.values():
+                child.control.close()
+            Worker(self.service(), self.listeners, control, self.slots, place).run(self.ids)
+            status = 0
+        except Exception as error:  # noqa: BLE001 - the last resort of a process
+            self.log.trace(error)
+        finally:
+            os._exit(status)
+
+    def _supervise(self, signals: Signals) -> int:
+        """Restart what dies, and do as the signals say, until one says to end."""
+        while True:
+            controls = {
+                child.control.fileno(): child
+                for child in self.children.values()
+                if not child.served
+            }
+            now = time.monotonic()
+            patience = max(min((moment for moment, _ in self.due), default=now) - now, 0)
+            numbers, ready = signals.wait(controls, patience if self.due else None)
+            for descriptor in ready:
+                controls[descriptor].served = True
+                if controls[descriptor].control.recv(64):
+                    self.stillborn = 0
+            self._bury()
+            if self.stillborn >= MOST_STILLBORN:
+                self.log.error("Workers do not start. Exiting.")
+                self._leave(STOP)
+                return FAILURE
+            if signal.SIGHUP in numbers:
+                self._reload(signals)
+            fatal = [number for number in numbers if number in FATAL]
+            if fatal:
+                return self._end(fatal, signals)
+            self._restart(signals)
+
+    def _bury(self) -> None:
+        """Take notice of children that have ended."""
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if not pid:
+                return
+            child = self.children.pop(pid, None)
+            if child is None:
+                continue
+            child.control.close()
+            if child.retired:
+                continue
+            code = os.waitstatus_to_exitcode(status)
+            how = f"signal {-code}" if code < 0 else f"status {code}"
+            self.log.error(f"Worker {child.place} [{pid}] ended with {how}: starting another")
+            now = time.monotonic()
+            pause = 0.0
+            if now - child.started < YOUNG_SECONDS:
+                self.stillborn += not child.served
+                pause = min(0.1 * 2**self.stillborn, LONGEST_PAUSE)
+            self.due.append((now + pause, child.place))
+
+    def _restart(self, signals: Signals) -> None:
+        """Start the workers whose pause is over."""
+        now = time.monotonic()
+        for moment, place in [each for each in self.due if each[0] <= now]:
+            self.due.remove((moment, place))
+            self._fork(place, signals)
+
+    def _reload(self, signals: Signals) -> None:
+        """HUP: open the log again, load the map again, and change to workers that have it.
+
+        The other options stay as they are; workers of before go on with their sessions.
+        """
+        options = self.options
+        try:
+            self.log.reopen()
+            self._tell_log()
+            self.log.info("Reopened logger")
+        except LogOpenFailed as error:
+            self.log.error(f"log_facility {options.log_facility!r}: {error}: not reopened")
+        told = render.redact(options.map_library, options.map_library_opt) or "(null)"
+        self.log.info(f'Reloading map library "{options.map_library}" with options "{told}"')
+        try:
+            new = open_map(options.map_library, self.map_option)
+        except MapFailed as error:
+            self.log.error(f"map: {error}: the one of before stays in use")
+            return
+        self.map.close()
+        self.map = new
+        for child in self.children.values():
+            child.retired = True
+            self._tell(child, DRAIN)
+        for place in {child.place for child in self.children.values()} | {
+            place for _, place in self.due
+        }:
+            self._fork(place, signals)
+        self.due.clear()
+
+    def _tell_log(self) -> None:
+        """Give the workers, who may not open it themselves, the new log file."""
+        if not self.log.is_file or self.log.descriptor is None:
+            return
+        for child in self.children.values():
+            with contextlib.suppress(OSError):
+                socket.send_fds(child.control, [LOG], [self.log.descriptor])
+
+    def _tell(self, child: Child, message: bytes) -> None:
+        with contextlib.suppress(OSError):
+            child.control.send(message)
+
+    def _end(self, numbers: list[int], signals: Signals) -> int:
+        """Told to end: sessions go on in their workers after TERM, and end with anything else."""
+        self.log.info(f"Exiting on signal {numbers[0]}")
+        for sock in self.listeners:
+            sock.close()
+        if self.pid_file is not None:
+            self.pid_file.remove()
+        gently = numbers == [signal.SIGTERM]
+        self._leave(DRAIN if gently else STOP)
+        end = time.monotonic() + LEAVE_SECONDS
+        while self.children and (left := end - time.monotonic()) > 0:
+            again, _ready = signals.wait((), left)
+            if any(number in FATAL for number in again):
+                self._leave(STOP)
+            self._bury()
+        return SUCCESS
+
+    def _leave(self, message: bytes) -> None:
+        """Tell all workers to leave."""
+        for child in self.children.values():
+            child.retired = True
+            self._tell(child, message)

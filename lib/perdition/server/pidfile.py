@@ -1,0 +1,115 @@
+"""The pid file (reference: process.md section 6)."""
+
+import contextlib
+import os
+from pathlib import Path
+
+from perdition.logs import Log
+from perdition.server.privileges import Ids
+
+MODE = 0o660
+DIRECTORY_MODE = 0o770
+
+
+class PidFileFailed(Exception):
+    """The pid file cannot be written, or somebody else's is there; the text says which and why.
+
+    Attributes:
+        log_line: the original's line about it.
+    """
+
+    def __init__(self, text: str, log_line: str) -> None:
+        super().__init__(text)
+        self.log_line = log_line
+
+
+class PidFile:
+    """A file with our process id; taken before detaching, so that a second start can be told."""
+
+    def __init__(self, path: str, owner: Ids | None, log: Log) -> None:
+        """Take the file.
+
+        Args:
+            path: where; empty for none.
+            owner: whose it will be; None leaves it ours.
+            log: told about a stale file.
+
+        Raises:
+            PidFileFailed: another process runs, or it cannot be written.
+        """
+        self._path = Path(path) if path else None
+        self._owner = owner
+        self._log = log
+        if self._path is None:
+            return
+        try:
+            self._make_directory(self._path.parent)
+            self._take(self._path)
+        except OSError as error:
+            raise PidFileFailed(
+                f"pid_file {path}: {error.strerror}", "Could not write pid file"
+            ) from error
+
+    def _make_directory(self, directory: Path) -> None:
+        if not directory.is_dir():
+            directory.mkdir(DIRECTORY_MODE)
+            if self._owner is not None:
+                os.chown(directory, self._owner.uid, self._owner.gid)
+
+    def _take(self, path: Path) -> None:
+        for _ in range(2):
+            try:
+                descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, MODE)
+            except FileExistsError:
+                self._check(path)
+                continue
+            with contextlib.closing(os.fdopen(descriptor, "w")) as file:
+                file.write(str(os.getpid()))
+                os.fchmod(descriptor, MODE)
+                if self._owner is not None:
+                    os.fchown(descriptor, self._owner.uid, self._owner.gid)
+            return
+        raise FileExistsError(0, "made anew by another process")
+
+    def _check(self, path: Path) -> None:
+        """Remove a file whose process is gone.
+
+        Raises:
+            PidFileFailed: its process runs, or it has no process id.
+        """
+        text = path.read_text(encoding="ascii", errors="replace").strip()
+        if not text.isdigit() or int(text) <= 0:
+            raise PidFileFailed(
+                f"pid_file {path}: there is a file without a process id in it: remove it if "
+                "nothing is running",
+                "Could not write pid file",
+            )
+        try:
+            os.kill(int(text), 0)
+        except ProcessLookupError:
+            path.unlink()
+            self._log.info(f"Removed stale pid-file [{path}]")
+            return
+        except PermissionError:
+            pass
+        raise PidFileFailed(
+            f"pid_file {path}: process {text} is running already: stop it first, or remove the "
+            "file if that is another program",
+            f"Fatal error: Pid file [{path}] exists for process [{text}] which appears to be "
+            "running, exiting",
+        )
+
+    def write(self) -> None:
+        """Put the process id of today into it: after detaching."""
+        if self._path is not None:
+            self._path.write_text(str(os.getpid()), encoding="ascii")
+
+    def remove(self) -> None:
+        """Remove it; said in the log where that fails."""
+        if self._path is None:
+            return
+        try:
+            self._path.unlink()
+        except OSError as error:
+            self._log.info(f"Could not remove pid file [{self._path}]: {error.strerror}")
+        self._path = None

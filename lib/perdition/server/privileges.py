@@ -1,0 +1,56 @@
+"""User and group to run as."""
+
+import grp
+import os
+import pwd
+import resource
+from typing import NamedTuple
+
+
+class NoSuchUser(Exception):
+    """There is no such user or group; the text says which."""
+
+
+class Ids(NamedTuple):
+    """A user and a group."""
+
+    uid: int
+    gid: int
+    name: str
+
+
+def find(username: str, group: str) -> Ids:
+    """The ids of a user and a group, each by name or number.
+
+    Raises:
+        NoSuchUser: one of them does not exist.
+    """
+    try:
+        uid = int(username) if username.isdigit() else pwd.getpwnam(username).pw_uid
+    except KeyError:
+        raise NoSuchUser(f"username {username!r}: there is no such user") from None
+    try:
+        gid = int(group) if group.isdigit() else grp.getgrnam(group).gr_gid
+    except KeyError:
+        raise NoSuchUser(f"group {group!r}: there is no such group") from None
+    try:
+        name = pwd.getpwuid(uid).pw_name
+    except KeyError:
+        name = ""
+    return Ids(uid, gid, name)
+
+
+def drop(ids: Ids) -> None:
+    """Become that user and group for good, without the groups of whoever started us."""
+    if ids.name:
+        os.initgroups(ids.name, ids.gid)
+    else:
+        os.setgroups([])
+    os.setgid(ids.gid)
+    os.setuid(ids.uid)
+
+
+def raise_open_files() -> None:
+    """Allow ourselves as many open files as the system lets us: a session needs two."""
+    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -1,0 +1,118 @@
+"""What the options mean for sessions: made once, before the workers are forked."""
+
+import functools
+import hashlib
+import os
+import socket
+import ssl
+from dataclasses import dataclass
+
+from perdition import net
+from perdition.backends import Backends, SharedTurn
+from perdition.config.kinds import SslMode
+from perdition.config.options import Options
+from perdition.config.render import dump
+from perdition.identity import NameRules
+from perdition.logs import DEBUG, ERROR, INFO, Log
+from perdition.maps import Map
+from perdition.session.session import DIALOGUES, Service
+from perdition.tls import Listening, OutgoingTls
+
+CAPABILITY = {"POP3": "pop_capability", "IMAP4": "imap_capability"}
+
+
+def node_name() -> str:
+    """The name of this machine."""
+    return os.uname().nodename
+
+
+def log_level(options: Options) -> int:
+    """The least important level that is logged; debug goes over quiet."""
+    if options.debug:
+        return DEBUG
+    return ERROR if options.quiet else INFO
+
+
+def token(options: Options) -> str:
+    """Eight hexadecimal digits that stand for this configuration, to know ourselves by."""
+    text = "\n".join(dump(options, node_name()))
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:8]
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """Names of our own addresses, each looked up once."""
+
+    options: Options
+
+    def banner(self, address: str) -> str:
+        """What the greeting calls us (reference: protocols.md section 1.5)."""
+        if self.options.no_bind_banner or not address:
+            return node_name()
+        return address if self.options.no_lookup else self.host(address)
+
+    @staticmethod
+    @functools.lru_cache(maxsize=256)
+    def host(address: str) -> str:
+        return net.host_name(address)
+
+
+def make_service(
+    options: Options,
+    log: Log,
+    find: Map,
+    turn: SharedTurn,
+    listening: Listening | None,
+    outgoing: OutgoingTls | None,
+) -> Service:
+    """All that a session is given."""
+    base = options.protocol.removesuffix("S")
+    names = Names(options)
+    delimiter = options.domain_delimiter
+    return Service(
+        protocol=options.protocol,
+        dialogues=DIALOGUES[base],
+        dialogue={
+            "capability": getattr(options, CAPABILITY.get(base, "managesieve_capability")),
+            "ok_line": options.ok_line,
+            "token": token(options),
+        },
+        log=log,
+        rules=NameRules(
+            delimiter,
+            options.strip_domain,
+            options.add_domain,
+            options.lower_case,
+            options.explicit_domain,
+        ),
+        find=find,
+        backends=Backends(
+            [net.parse_item(each, delimiter) for each in options.outgoing_server],
+            options.outgoing_port,
+            turn,
+            options.connect_timeout,
+            options.tcp_keepalive,
+        ),
+        listen_tls=None if listening is None else functools.partial(wrap_client, listening.context),
+        outgoing_tls=outgoing,
+        banner=names.banner,
+        host=names.host,
+        options=options,
+    )
+
+
+def wrap_client(context: ssl.SSLContext, sock: socket.socket) -> ssl.SSLSocket:
+    """The handshake with a client."""
+    return context.wrap_socket(sock, server_side=True)
+
+
+def listens_with_tls(options: Options) -> bool:
+    """Whether TLS is spoken with clients."""
+    mode = options.effective_ssl_mode
+    return bool(mode & (SslMode.SSL_LISTEN | SslMode.TLS_LISTEN))
+
+
+def goes_out_with_tls(options: Options) -> bool:
+    """Whether TLS is spoken with real servers."""
+    mode = options.effective_ssl_mode
+    return bool(mode & (SslMode.SSL_OUTGOING | SslMode.TLS_OUTGOING))

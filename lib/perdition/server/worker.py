@@ -1,0 +1,274 @@
+"""A worker: threads for log-ins, one loop for the sessions that are logged in.
+
+The master tells it over a socket to drain (accept no more, and leave when the last session has
+ended), to stop, or to write to another log file; when the master is gone it drains as well.
+"""
+
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Sequence
+
+import setproctitle
+
+from perdition import logs
+from perdition.config.options import Options
+from perdition.identity import Ends
+from perdition.logs import Log
+from perdition.net import Deadline
+from perdition.relay.loop import Relay
+from perdition.server import privileges
+from perdition.server.listeners import ends_of
+from perdition.server.logins import LoginThreads
+from perdition.server.privileges import Ids
+from perdition.server.signals import Signals
+from perdition.server.slots import Slots
+from perdition.session.channel import Channel
+from perdition.session.session import Service, Session, client_traffic
+
+DRAIN, STOP, LOG, READY = b"drain", b"stop", b"log", b"ready"
+DRAIN_IN_FOREGROUND = 10
+TIMEOUT_LINE = {"MANAGESIEVE": b'BYE "Timeout"\r\n'}
+# How often a draining worker looks whether its sessions have ended.
+DRAIN_TICK = 0.1
+
+
+def make_relay(service: Service, **more: object) -> Relay:
+    """The relay that the options ask for."""
+    options: Options = service.options
+    return Relay(
+        service.log,
+        timeout=options.timeout,
+        relog=options.connect_relog,
+        traffic=options.debug and options.connection_logging,
+        timeout_line=TIMEOUT_LINE.get(service.protocol, b""),
+        **more,  # type: ignore[arg-type]
+    )
+
+
+def make_session(service: Service, sock: socket.socket, ends: Ends) -> Session:
+    """The session of a connection."""
+    options: Options = service.options
+    logged = options.debug and options.connection_logging
+    channel = Channel(
+        sock,
+        timeout=options.authenticate_timeout,
+        deadline=Deadline(options.login_timeout),
+        shown=client_traffic(service.log) if logged else None,
+        said=(lambda data: service.log.debug(f'SELF:   "{logs.show_data(data)}"'))
+        if logged
+        else None,
+    )
+    return Session(service, channel, ends)
+
+
+def hand_over(session: Session, relay: Relay) -> bool:
+    """Serve a session's log-in, and give it to the relay; False where it ended before."""
+    established = session.run()
+    if established is None:
+        return False
+    relay.add(
+        established.client.sock,
+        established.server.sock,
+        to_server=established.to_server,
+        to_client=established.to_client,
+        who=established.who,
+        auth_line=established.auth_line,
+    )
+    return True
+
+
+class Worker:
+    """A worker's life, in a process of its own."""
+
+    def __init__(
+        self,
+        service: Service,
+        listeners: Sequence[socket.socket],
+        control: socket.socket,
+        slots: Slots,
+        place: int,
+    ) -> None:
+        """A worker.
+
+        Args:
+            service: what its sessions are given.
+            listeners: shared with the other workers.
+            control: to the master.
+            slots: the numbers of connections.
+            place: which of them is ours.
+        """
+        self.service = service
+        self.options: Options = service.options
+        self.log: Log = service.log
+        self.control = control
+        self.slots = slots
+        self.place = place
+        self._count = 0
+        self._count_lock = threading.Lock()
+        self.relay = make_relay(service, ended=self._left)
+        self.logins = LoginThreads(listeners, self._serve, self.options.login_threads, self.log)
+
+    def run(self, ids: Ids | None) -> None:
+        """Serve until told to end.
+
+        Args:
+            ids: who to become first; None for nobody else.
+        """
+        signals = Signals(
+            (signal.SIGTERM, signal.SIGQUIT),
+            (signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGCHLD),
+        )
+        signal.pthread_sigmask(signal.SIG_SETMASK, [])
+        if ids is not None:
+            privileges.drop(ids)
+        setproctitle.setproctitle(f"{self.options.program}: worker {self.place}")
+        threading.Thread(target=self.relay.run, name="relay", daemon=True).start()
+        self.logins.start()
+        self.control.send(READY)
+        self._obey(signals)
+        self.relay.close_all()
+
+    def _obey(self, signals: Signals) -> None:
+        """Do as the master and the signals say, until it is time to leave."""
+        draining = False
+        end = float("inf")
+        descriptors = [self.control.fileno()]
+        while True:
+            tick = DRAIN_TICK if draining else None
+            numbers, ready = signals.wait(descriptors, tick)
+            message = self._take_message() if ready else None
+            if signal.SIGQUIT in numbers or message == STOP:
+                return
+            wants_drain = signal.SIGTERM in numbers or message in (DRAIN, b"")
+            if message == b"":
+                descriptors = []
+            if wants_drain and draining and signal.SIGTERM in numbers:
+                return
+            if wants_drain and not draining:
+                draining = True
+                self.logins.stop_accepting()
+                limit = self._drain_limit()
+                if limit is not None:
+                    end = time.monotonic() + limit
+            if draining:
+                if not len(self.relay):
+                    self.logins.cut_all()
+                if not self._count or time.monotonic() >= end:
+                    return
+
+    def _drain_limit(self) -> int | None:
+        if self.options.drain_timeout is not None:
+            return self.options.drain_timeout
+        return DRAIN_IN_FOREGROUND if self.options.is_foreground else None
+
+    def _take_message(self) -> bytes:
+        """What the master says; empty when it is gone."""
+        try:
+            message, descriptors, _flags, _address = socket.recv_fds(self.control, 64, 1)
+        except OSError:
+            return b""
+        if message == LOG and descriptors:
+            self.log.take_descriptor(descriptors[0])
+        return message
+
+    def _serve(self, sock: socket.socket, address: tuple[object, ...]) -> None:
+        """Serve a connection until it is logged in or gone: the outermost function of a thread."""
+        descriptor = sock.fileno()
+        session = None
+        handed_over = False
+        try:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            ends = ends_of(address, sock.getsockname())
+            session = make_session(self.service, sock, ends)
+            self.log.info(logs.connected(session.peers))
+            if self._enters():
+                handed_over = self._run(session, descriptor)
+            else:
+                self.log.warning(f"connection_limit reached: {session.peers} is turned away")
+        except OSError as error:
+            # The client had gone before we could ask who it was.
+            self.log.debug(f"accept: {error}")
+        except Exception as error:  # noqa: BLE001 - a bug must end this session only
+            self.log.trace(error)
+        finally:
+            self.logins.release(descriptor)
+            if not handed_over:
+                if session is not None:
+                    session.channel.close()
+                sock.close()
+
+    def _run(self, session: Session, descriptor: int) -> bool:
+        """Serve a session that has been let in."""
+        handed_over = False
+        try:
+            established = session.run()
+            self.logins.release(descriptor)
+            if established is not None:
+                self.relay.add(
+                    established.client.sock,
+                    established.server.sock,
+                    to_server=established.to_server,
+                    to_client=established.to_client,
+                    who=established.who,
+                    auth_line=established.auth_line,
+                )
+                handed_over = True
+        finally:
+            if not handed_over:
+                self._left()
+        return handed_over
+
+    def _enters(self) -> bool:
+        """Count a connection; False where there are as many as there may be."""
+        limit = self.options.connection_limit
+        with self._count_lock:
+            self._count += 1
+            self.slots.set(self.place, self._count)
+            if limit and self.slots.total() > limit:
+                self._count -= 1
+                self.slots.set(self.place, self._count)
+                return False
+        return True
+
+    def _left(self) -> None:
+        """A connection has ended."""
+        with self._count_lock:
+            self._count -= 1
+            self.slots.set(self.place, self._count)
+
+
+def serve_inetd(service: Service, ids: Ids | None) -> None:
+    """Serve the one connection on standard input and output (reference: process.md section 8)."""
+    sock = socket.socket(fileno=os.dup(0))
+    try:
+        ends = ends_of(sock.getpeername(), sock.getsockname())
+    except OSError:
+        ends = Ends("", 0, "", 0)
+    if ids is not None:
+        privileges.drop(ids)
+    session = make_session(service, sock, ends)
+    program = service.options.program
+    who = f" {session.peers}" if session.peers else ""
+    setproctitle.setproctitle(f"{program}: connect ({who})")
+    service.log.info(f"Connect: {who} inetd_pid={os.getppid()}")
+    established = None
+    try:
+        established = session.run()
+        if established is not None:
+            relay = make_relay(service)
+            setproctitle.setproctitle(f"{program}: connect ({established.who.user})")
+            relay.add(
+                established.client.sock,
+                established.server.sock,
+                to_server=established.to_server,
+                to_client=established.to_client,
+                who=established.who,
+                auth_line=established.auth_line,
+            )
+            relay.run(until_empty=True)
+    finally:
+        if established is None:
+            session.channel.close()
