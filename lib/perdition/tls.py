@@ -19,10 +19,9 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from perdition import certificates
-from perdition.certificates import Lifetime, Policy
 
 if TYPE_CHECKING:
     from OpenSSL.crypto import X509, X509Store
@@ -40,6 +39,8 @@ VERSIONS = {
     "tlsv1.3": ssl.TLSVersion.TLSv1_3,
 }
 PASSPHRASE_LIMIT = 1023
+# RFC 1123 section 2.1, and the underscore that names in private networks have.
+HOST_NAME = re.compile(r"[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?")
 HASHED_NAME = re.compile(r"[0-9a-f]{8}\.[0-9]+")
 # From OpenSSL's x509_vfy.h; the ssl module gives them no names.
 NO_CHECK_TIME = 0x200000
@@ -80,6 +81,36 @@ class TlsFailed(Exception):
         self.log_lines = log_lines
 
 
+class Lifetime(NamedTuple):
+    """When a certificate is valid, in seconds since 1970."""
+
+    begins: float
+    ends: float
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What is asked of a chain beyond its signatures.
+
+    `depth` is the greatest number of certificates above the peer's own, the root included.
+    """
+
+    depth: int = 9
+    accept_expired: bool = False
+    accept_not_yet_valid: bool = False
+
+    def objection(self, chain: Sequence[Lifetime], now: float) -> str:
+        """Say what is wrong with a chain (the peer's own certificate first), "" if nothing."""
+        if len(chain) - 1 > self.depth:
+            return f"chain too long: depth {len(chain) - 1}, ssl_cert_verify_depth is {self.depth}"
+        for lifetime in chain:
+            if now < lifetime.begins and not self.accept_not_yet_valid:
+                return "certificate is not yet valid"
+            if now > lifetime.ends and not self.accept_expired:
+                return "certificate has expired"
+        return ""
+
+
 @dataclass(frozen=True, slots=True)
 class Listening:
     """TLS towards clients.
@@ -100,7 +131,7 @@ class Listening:
                 is closed.
         """
         tls = _handshake(self.context, sock, server_side=True)
-        with _closed_on_failure(tls):
+        with _checking(tls):
             # No chain: no certificate, or a resumed session whose chain was checked before.
             _check(self.policy, _verified(tls))
         return tls
@@ -137,8 +168,7 @@ class OutgoingTls:
         if self.ca_error:
             sock.close()
             raise TlsFailed("no certificate authorities to verify with", self.ca_error)
-        # RFC 6066 section 3: names only, no addresses.
-        tls = _handshake(self.context, sock, certificates.dns_name(server_name) or None)
+        tls = _handshake(self.context, sock, _name_for_sni(server_name))
         self.check_peer(tls, server_name)
         return tls
 
@@ -148,7 +178,7 @@ class OutgoingTls:
         Raises:
             TlsFailed: the certificate is not allowed by the options. The socket is closed.
         """
-        with _closed_on_failure(tls):
+        with _checking(tls):
             presented = _presented(tls)
             if not presented and (self.policy or self.check_name):
                 raise TlsFailed("the real server showed no certificate")
@@ -156,8 +186,9 @@ class OutgoingTls:
                 verified = self.judge.verified(presented) if self.judge else _verified(tls)
                 _check(self.policy, verified)
             if self.check_name:
-                certified = certificates.names(presented[0].get_info())
-                if not certificates.matches(certified, server_name, san_only=self.san_only):
+                info = presented[0].get_info()
+                if not certificates.matches(server_name, info, san_only=self.san_only):
+                    certified = ", ".join(certificates.names_of(info))
                     raise TlsFailed(
                         f"name mismatch: wanted {server_name}, certificate is for {certified}"
                     )
@@ -326,9 +357,9 @@ def describe(tls: ssl.SSLSocket) -> str:
     text = f"{tls.version()} {cipher[0] if cipher else None}"
     try:
         for info in [certificate.get_info() for certificate in _presented(tls)[:1]]:
-            text += f", subject {certificates.distinguished(info['subject'])}"
-            text += f", issuer {certificates.distinguished(info['issuer'])}"
-    except ValueError:
+            text += f", subject {_distinguished(info['subject'])}"
+            text += f", issuer {_distinguished(info['issuer'])}"
+    except (ssl.SSLError, ValueError):
         text += ", a certificate that cannot be decoded"
     return text
 
@@ -567,8 +598,10 @@ def _handshake(
             # Later, or a peer that has gone by now would give a socket without TLS.
             do_handshake_on_connect=False,
         )
-        with _closed_on_failure(tls):
+        with contextlib.ExitStack() as closing:
+            closing.enter_context(tls)
             tls.do_handshake()
+            closing.pop_all()
     except ssl.SSLCertVerificationError as error:
         raise TlsFailed(f"certificate not verified: {error.verify_message}") from error
     except TimeoutError as error:
@@ -581,15 +614,30 @@ def _handshake(
     return tls
 
 
+def _name_for_sni(server: str) -> str | None:
+    """Give the name to send (RFC 6066 section 3): not an address, nor what is no name."""
+    try:
+        name = server.encode("idna").decode("ascii").lower().removesuffix(".")
+    except UnicodeError:
+        return None
+    if certificates.as_address(server) or not HOST_NAME.fullmatch(name):
+        return None
+    return name
+
+
+def _distinguished(name: Sequence[Sequence[tuple[str, str]]]) -> str:
+    return ", ".join(f"{key}={value}" for part in name for key, value in part)
+
+
 @contextlib.contextmanager
-def _closed_on_failure(tls: ssl.SSLSocket) -> Iterator[None]:
+def _checking(tls: ssl.SSLSocket) -> Iterator[None]:
     try:
         yield
-    except BaseException as error:
+    except (ssl.SSLError, ValueError) as error:
         tls.close()
-        # Names or times that break the rules of their types: no SSLError, or a bare one.
-        if isinstance(error, ValueError):
-            raise TlsFailed(f"the certificate cannot be decoded: {error}") from error
+        raise TlsFailed(f"the certificate cannot be decoded: {error}") from error
+    except BaseException:
+        tls.close()
         raise
 
 

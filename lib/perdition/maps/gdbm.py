@@ -1,88 +1,116 @@
-"""gdbm: a GDBM file (reference: maps.md section 4), read by libgdbm through ctypes.
+"""gdbm: a GDBM file, such as makegdbm makes (reference: maps.md section 4)."""
 
-Neither Debian's bare Python nor others have the module `_gdbm`; the library itself is on
-practically every system.
-"""
-
-import ctypes
-import ctypes.util
-import functools
+import fcntl
+import os
+import shutil
 import threading
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from perdition.maps import MapFailed
+from perdition.maps.libgdbm import NOLOCK, READER, File, GdbmError
 
 DEFAULT = "/etc/perdition/popmap.gdbm.db"
-# gdbm.h: open to read, and without a lock, so that makegdbm can replace it meanwhile.
-READER, NOLOCK = 0, 0x040
 
 
-class Datum(ctypes.Structure):
-    """gdbm.h: octets and how many."""
-
-    _fields_ = (("pointer", ctypes.c_void_p), ("size", ctypes.c_int))
-
-
-@functools.cache
-def library() -> Any:
-    """The library.
-
-    Raises:
-        MapFailed: it is not there.
-    """
-    for name in ("libgdbm.so.6", "libgdbm.so.5", ctypes.util.find_library("gdbm")):
-        try:
-            found = ctypes.CDLL(name or "libgdbm.so", use_errno=True)
-        except OSError:
-            continue
-        found.gdbm_open.restype = ctypes.c_void_p
-        found.gdbm_fetch.restype = Datum
-        found.gdbm_fetch.argtypes = (ctypes.c_void_p, Datum)
-        found.gdbm_close.argtypes = (ctypes.c_void_p,)
-        return found
-    raise MapFailed("gdbm: install libgdbm6 (Debian), or gdbm")
-
-
-@functools.cache
-def c_library() -> Any:
-    """The C library, which has handed out what gdbm_fetch gives."""
-    return ctypes.CDLL(None)
+def tell_nobody(_trouble: str) -> None:
+    """Where nobody wants to know."""
 
 
 class Gdbm:
-    """A GDBM file, opened for each look-up as the original does: a new one is seen at once.
+    """What a GDBM file holds, read again when the file has changed.
 
-    A lock keeps the threads apart: the library is not made for several.
+    Look-ups are made in a copy, so that makegdbm, the original's too, can truncate and write the
+    file at any time. While it does, and when the file is gone or is no longer good, the copy of
+    before stays in use. The lock lets one thread look up at a time.
     """
 
-    def __init__(self, option: str) -> None:
-        """Use the file named by option; that it is missing is noticed at a look-up."""
+    def __init__(self, option: str, tell: Callable[[str], None] = tell_nobody) -> None:
+        """Use the file named by option; that it is missing is noticed at a look-up.
+
+        Args:
+            option: `map_library_opt`.
+            tell: is told, once, why the file is not read any more though it has changed.
+        """
         self._path = Path(option or DEFAULT)
+        self._tell = tell
         self._lock = threading.Lock()
+        self._copy: File | None = None
+        self._stamp: tuple[int, ...] = ()
+        self._trouble = ""
 
     def lookup(self, key: bytes) -> bytes | None:
         """The value of a key.
 
         Raises:
-            MapFailed: the file cannot be read.
+            MapFailed: the file cannot be read and never could, or it is damaged.
         """
-        found = library()
         with self._lock:
-            file = found.gdbm_open(bytes(self._path), 0, READER | NOLOCK, 0, None)
-            if not file:
-                raise MapFailed(f"{self._path}: cannot be opened as a GDBM file")
+            self._refresh()
+            if self._copy is None:
+                raise MapFailed(self._trouble)
             try:
-                buffer = ctypes.create_string_buffer(key, len(key))
-                datum = found.gdbm_fetch(file, Datum(ctypes.addressof(buffer), len(key)))
-                if not datum.pointer:
-                    return None
-                try:
-                    return ctypes.string_at(datum.pointer, datum.size)
-                finally:
-                    c_library().free(ctypes.c_void_p(datum.pointer))
-            finally:
-                found.gdbm_close(file)
+                return self._copy.fetch(key)
+            except GdbmError as error:
+                raise MapFailed(f"{self._path}: {error}") from error
 
     def close(self) -> None:
-        return
+        with self._lock:
+            self._stamp = ()
+            if self._copy is not None:
+                self._copy.close()
+                self._copy = None
+
+    def _refresh(self) -> None:
+        """Copy the file if it is not the one that was looked at last."""
+        before = self._stamp
+        try:
+            status = self._path.stat()
+            self._stamp = (status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size)
+            if self._stamp == before:
+                return
+            copy = copy_of(self._path)
+        except BlockingIOError:
+            self._stamp = ()
+            if self._copy is None:
+                self._trouble = f"{self._path}: is being written"
+        except OSError as error:
+            self._stamp = ()
+            self._report(error.strerror or str(error))
+        except GdbmError as error:
+            self._report(str(error))
+        else:
+            if self._copy is not None:
+                self._copy.close()
+            self._copy, self._trouble = copy, ""
+
+    def _report(self, reason: str) -> None:
+        trouble = f"{self._path}: {reason}"
+        if self._copy is not None and trouble != self._trouble:
+            self._tell(f"{trouble}: what it held before stays in use")
+        self._trouble = trouble
+
+
+def copy_of(path: Path) -> File:
+    """A copy of a GDBM file, in memory.
+
+    It is made under the lock that readers of the library take: no half-written file is copied.
+
+    Raises:
+        BlockingIOError: somebody is writing it.
+        OSError: it cannot be read.
+        GdbmError: it is not a GDBM file.
+    """
+    with path.open("rb") as file, os.fdopen(os.memfd_create("perdition-map"), "wb") as memory:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        shutil.copyfileobj(file, memory)
+        memory.seek(0)
+        descriptor = os.dup(memory.fileno())
+    copy = File(descriptor, READER | NOLOCK)
+    try:
+        # A file cut short opens as well as any: look behind its first block.
+        copy.count()
+    except GdbmError:
+        copy.close()
+        raise
+    return copy

@@ -235,6 +235,8 @@ class ServerSide:
         if self.asked_for_tls:
             return Ready()
         greeting = yield from self.wire.read_line(LINE_LIMIT)
+        if not greeting.startswith(b"* "):
+            raise ProtocolError("no greeting of an IMAP server")
         if _words(greeting)[:2] != [b"*", b"OK"] or self._is_ours(greeting):
             return Verdict(False, protocols.NEGOTIATION_FAILED)
         if not self.want_tls:

@@ -46,7 +46,7 @@ class ClientSide:
             line = yield from self.wire.read_line(LINE_LIMIT)
             word, space, argument = line.partition(b" ")
             match word.upper():
-                case b"" if not line:
+                case b"":
                     sorry(b"-ERR Null command, mate")
                 case b"USER" if argument and b" " not in argument:
                     user = argument

@@ -1,0 +1,39 @@
+# The commands of this project: `make help` lists them.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: help test lint demo clean
+
+help:
+	@echo "make demo          see it work: five protocols, two real servers, one proxy"
+	@echo "make demo CHECK=1  the same, ending with status 0 or 1"
+	@echo "make test          all checks and tests"
+	@echo "make lint          the checks alone"
+	@echo "make clean         remove what these have made"
+
+$(STAMP): setup.py pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	    { echo "Python 3.11 or later is needed: make PYTHON=/path/to/python3"; exit 1; }
+	@$(PYTHON) -m venv $(VENV) 2>/dev/null || \
+	    { [ "$$(id -u)" = 0 ] && echo "Installing python3-venv" && \
+	      apt-get install -y -qq python3-venv >/dev/null && $(PYTHON) -m venv $(VENV); } || \
+	    { rm -rf $(VENV); echo "No virtual environment: apt-get install python3-venv"; exit 1; }
+	$(BIN)/pip install -q --disable-pip-version-check -e '.[test,demo,tls]'
+	@touch $@
+
+lint: $(STAMP)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+test: lint
+	$(BIN)/pytest
+
+demo: $(STAMP)
+	$(BIN)/python -m perdition.tools.demo $(if $(CHECK),--check)
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis lib/*.egg-info

@@ -1,0 +1,1 @@
+"""Octets both ways, once a client is logged in."""

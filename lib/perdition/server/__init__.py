@@ -1,0 +1,1 @@
+"""Processes: the master, its workers, and what they share."""

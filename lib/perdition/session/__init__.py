@@ -1,0 +1,1 @@
+"""A client's connection until it is logged in."""

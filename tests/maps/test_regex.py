@@ -1,0 +1,81 @@
+"""posix_regex: a file of regular expressions."""
+
+from pathlib import Path
+
+import pytest
+
+from perdition.maps import MapFailed, NoMap, open_map
+from perdition.maps.regex import Regex
+
+
+def lookup(tmp_path: Path, text: str, key: str) -> bytes | None:
+    file = tmp_path / "popmap.re"
+    file.write_text(text)
+    return Regex(str(file)).lookup(key.encode())
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "value"),
+    [
+        ("^user$: host:143\n", "user", b"host:143"),
+        ("^user$: host\n", "users", None),
+        ("^us: one\n^user: two\n", "user", b"one"),
+        ("bob: host\n", "xbob", b"xhost"),
+        ("^bob: host\n", "bobby", b"host"),
+        ("(.*)@(.*): $1_$2@mail2:143\n", "bob@x.org", b"bob_x.org@mail2:143"),
+        ("^(a)|(b): $1$2\n", "b", b"$1b"),
+        ("^a: $0$9$x\n", "a", b"a$9$x"),
+        ("'^a\\.b': host\n", "a.b", b"host"),
+        ("'^a\\.b': host\n", "axb", None),
+        ("^[a-k]: one\n^[^a-k]: two\n", "zoe", b"two"),
+        ("^[[:digit:]]+$: one\n", "12", b"one"),
+        ("^[]x]+$: one\n", "]x", b"one"),
+        ("'^[\\]$': one\n", "\\", b"one"),
+        ("^USER: one\n", "user", None),
+        ("only\n^a: one more words\n", "a", b"one"),
+        ("a:host\n", "a", None),
+        ("^ host\n", "bob", b"host"),
+    ],
+)
+def test_lookups(tmp_path: Path, text: str, key: str, value: bytes | None) -> None:
+    assert lookup(tmp_path, text, key) == value
+
+
+def test_octets_that_are_no_text_match_and_come_back(tmp_path: Path) -> None:
+    file = tmp_path / "re"
+    file.write_text("^(.*)$: $1@host\n")
+    assert Regex(str(file)).lookup(b"m\xfcller") == b"m\xfcller@host"
+
+
+@pytest.mark.parametrize("text", ["^user(: host\n", "a 'b\n", "[[:nothing:]]: host\n"])
+def test_a_bad_file_says_where(tmp_path: Path, text: str) -> None:
+    with pytest.raises(MapFailed, match="popmap.re:1"):
+        lookup(tmp_path, text, "user")
+
+
+def test_a_missing_file_is_named() -> None:
+    with pytest.raises(MapFailed, match="/no/such/file"):
+        Regex("/no/such/file")
+
+
+@pytest.mark.parametrize(
+    "library", ["posix_regex", "libperditiondb_posix_regex.so.0", "/usr/lib/x/libperditiondb_posix_regex.so.0.0.0"]
+)  # fmt: skip
+def test_maps_are_known_by_name_and_by_the_original_file(tmp_path: Path, library: str) -> None:
+    file = tmp_path / "re"
+    file.write_text("^a: b\n")
+    opened = open_map(library, str(file))
+    assert opened.lookup(b"a") == b"b"
+    opened.close()
+
+
+def test_no_map_finds_nothing() -> None:
+    nothing = open_map("", "")
+    assert isinstance(nothing, NoMap)
+    assert nothing.lookup(b"a") is None
+    nothing.close()
+
+
+def test_an_unknown_map_is_told_what_there_is() -> None:
+    with pytest.raises(MapFailed, match="gdbm, posix_regex"):
+        open_map("nothing.so", "")

@@ -1,0 +1,163 @@
+"""The relay over real sockets."""
+
+import contextlib
+import os
+import socket
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import pytest
+
+from perdition import logs
+from perdition.logs import Log, Who
+from perdition.relay.loop import Relay
+
+
+@dataclass
+class Stage:
+    """A relay that runs, and the peers of a session."""
+
+    relay: Relay
+    path: str
+    sockets: list[socket.socket] = field(default_factory=list)
+
+    def session(self, **more: bytes) -> tuple[socket.socket, socket.socket]:
+        """The far ends of a new session: the client's and the real server's."""
+        client, ours = socket.socketpair()
+        server, theirs = socket.socketpair()
+        self.sockets += [client, server]
+        for each in (client, server):
+            each.settimeout(10)
+        self.relay.add(ours, theirs, who=Who("c->p", None, "ann"), auth_line="Auth: again", **more)
+        return client, server
+
+    def log(self) -> str:
+        with open(self.path) as file:  # noqa: PTH123 - a test
+            return file.read()
+
+    def wait(self, text: str) -> None:
+        """Until the log has that text."""
+        end = threading.Event()
+        for _ in range(500):
+            if text in self.log():
+                return
+            end.wait(0.02)
+        raise AssertionError(f"{text} not in {self.log()}")
+
+
+@contextlib.contextmanager
+def running(tmp_path: os.PathLike[str], **more: object) -> Iterator[Stage]:
+    path = os.path.join(tmp_path, "log")  # noqa: PTH118 - a test
+    log = Log("test", path, logs.DEBUG)
+    told: dict[str, object] = {"timeout": 0, "relog": 0}
+    stage = Stage(Relay(log, **(told | more)), path)  # type: ignore[arg-type]
+    thread = threading.Thread(target=stage.relay.run)
+    thread.start()
+    try:
+        yield stage
+    finally:
+        stage.relay.stop()
+        thread.join(10)
+        stage.relay.close_all()
+        for each in stage.sockets:
+            each.close()
+
+
+@pytest.fixture
+def stage(tmp_path: os.PathLike[str]) -> Iterator[Stage]:
+    with running(tmp_path) as made:
+        yield made
+
+
+def read(sock: socket.socket, size: int) -> bytes:
+    data = b""
+    while len(data) < size and (piece := sock.recv(size - len(data))):
+        data += piece
+    return data
+
+
+def test_octets_go_both_ways_and_are_counted(stage: Stage) -> None:
+    client, server = stage.session()
+    client.sendall(b"a NOOP\r\n")
+    assert read(server, 8) == b"a NOOP\r\n"
+    server.sendall(b"a OK\r\n")
+    assert read(client, 6) == b"a OK\r\n"
+    server.close()
+    assert client.recv(1) == b""
+    client.close()
+    stage.wait(
+        'Closing session: c->p authorisation_id=NONE authentication_id="ann" received=8 sent=6'
+    )
+
+
+def test_early_octets_come_first(stage: Stage) -> None:
+    client, server = stage.session(to_server=b"early ", to_client=b"hello ")
+    client.sendall(b"late")
+    server.sendall(b"you")
+    assert read(server, 10) == b"early late"
+    assert read(client, 9) == b"hello you"
+
+
+def test_a_side_that_has_ended_gets_what_is_left(stage: Stage) -> None:
+    client, server = stage.session()
+    client.sendall(b"QUIT\r\n")
+    client.shutdown(socket.SHUT_WR)
+    assert read(server, 7) == b"QUIT\r\n"
+    server.sendall(b"x" * 100000)
+    server.close()
+    assert read(client, 100001) == b"x" * 100000
+
+
+def test_a_client_that_does_not_read_stops_its_server(stage: Stage) -> None:
+    client, server = stage.session()
+    server.settimeout(1)
+    sent = 0
+    with contextlib.suppress(TimeoutError):
+        for _ in range(4096):
+            sent += server.send(b"x" * 65536)
+    assert sent < 16 * 1024 * 1024
+    got = len(read(client, sent))
+    assert got == sent
+
+
+def test_both_directions_full_do_not_lock(stage: Stage) -> None:
+    client, server = stage.session()
+    data = os.urandom(3_000_000)
+    threads = [threading.Thread(target=each.sendall, args=(data,)) for each in (client, server)]
+    for each in threads:
+        each.start()
+    assert read(server, len(data)) == data
+    assert read(client, len(data)) == data
+    for each in threads:
+        each.join()
+
+
+def test_an_idle_session_is_ended(tmp_path: os.PathLike[str]) -> None:
+    with running(tmp_path, timeout=1, timeout_line=b'BYE "Timeout"\r\n') as stage:
+        client, server = stage.session()
+        assert read(client, 16) == b'BYE "Timeout"\r\n'
+        assert server.recv(1) == b""
+        stage.wait("Timeout piping data.")
+        stage.wait("Closing session")
+
+
+def test_the_login_is_logged_again(tmp_path: os.PathLike[str]) -> None:
+    with running(tmp_path, relog=1) as stage:
+        stage.session()
+        stage.wait("Auth: again")
+
+
+def test_a_reset_is_logged_as_an_error(stage: Stage) -> None:
+    listener = socket.create_server(("127.0.0.1", 0))
+    client = socket.create_connection(listener.getsockname())
+    ours, _address = listener.accept()
+    listener.close()
+    server, theirs = socket.socketpair()
+    stage.sockets.append(server)
+    stage.relay.add(ours, theirs, who=Who("c->p"), auth_line="")
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+    client.close()
+    stage.wait("Fatal error piping data. Exiting child.")
+    server.settimeout(5)
+    assert server.recv(1) == b""

@@ -1,0 +1,89 @@
+"""Which certificates are for which servers."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from perdition import certificates
+
+
+def info(common=(), dns=(), addresses=()):
+    """A certificate as the ssl module decodes it."""
+    decoded = {"subject": tuple((("commonName", name),) for name in common)}
+    alternatives = [("DNS", name) for name in dns] + [("IP Address", each) for each in addresses]
+    if alternatives:
+        decoded["subjectAltName"] = tuple(alternatives)
+    return decoded
+
+
+@pytest.mark.parametrize(
+    ("server", "certificate"),
+    [
+        ("mail.example.org", info(dns=["mail.example.org"])),
+        ("mail.example.org", info(dns=["www.example.org", "mail.example.org"])),
+        ("MAIL.Example.org", info(dns=["mail.EXAMPLE.org"])),
+        ("mail.example.org.", info(dns=["mail.example.org"])),
+        ("mail.example.org", info(dns=["*.example.org"])),
+        ("müller.example.org", info(dns=["xn--mller-kva.example.org"])),
+        ("müller.example.org", info(dns=["*.example.org"])),
+        ("localhost", info(common=["localhost"])),
+        ("mail.example.org", info(common=["other", "mail.example.org"])),
+        ("mail.example.org", info(common=["*.example.org"])),
+        ("mail.example.org", info(common=["mail.example.org"], addresses=["10.0.0.1"])),
+        ("10.0.0.1", info(addresses=["10.0.0.1"])),
+        ("10.0.0.1", info(common=["10.0.0.1"])),
+        ("::1", info(addresses=["0:0:0:0:0:0:0:1"])),
+        ("2001:DB8:0::1", info(addresses=["2001:db8::1"])),
+        ("2001:db8::1", info(common=["2001:0db8:0:0:0:0:0:1"])),
+    ],
+)
+def test_certificate_is_for_the_server(server, certificate):
+    assert certificates.matches(server, certificate)
+
+
+@pytest.mark.parametrize(
+    ("server", "certificate"),
+    [
+        ("mail.example.org", info()),
+        ("mail.example.org", info(dns=["mail.example.com"])),
+        ("example.org", info(dns=["*.example.org"])),
+        ("a.mail.example.org", info(dns=["*.example.org"])),
+        ("mail.example.org", info(dns=["m*.example.org", "mail.*.org", "*", "*.org."])),
+        ("mail.example.org", info(common=["mail.example.org"], dns=["www.example.org"])),
+        ("mail.example.org", info(dns=["mail.example.org\0.example.com"])),
+        ("mail.example.org\0", info(dns=["mail.example.org"])),
+        ("a..b", info(dns=["a..b"])),
+        ("x" * 64 + ".org", info(dns=["x" * 64 + ".org"])),
+        ("10.0.0.1", info(addresses=["10.0.0.2"])),
+        ("10.0.0.1", info(dns=["10.0.0.1"])),
+        ("10.0.0.1", info(dns=["*.0.0.1"])),
+        ("10.0.0.1", info(common=["10.0.0.1"], dns=["mail.example.org"])),
+        ("10.0.0.1", info(common=["10.0.0.1"], addresses=["10.0.0.2"])),
+        ("10.0.0.1", info(common=["mail.example.org"])),
+    ],
+)
+def test_certificate_is_not_for_the_server(server, certificate):
+    assert not certificates.matches(server, certificate)
+
+
+@pytest.mark.parametrize("server", ["mail.example.org", "10.0.0.1"])
+def test_san_only_never_looks_at_the_common_name(server):
+    assert certificates.matches(server, info(common=[server]))
+    assert not certificates.matches(server, info(common=[server]), san_only=True)
+
+
+@pytest.mark.parametrize(
+    ("certificate", "names"),
+    [
+        (info(common=["label"], dns=["a.org"], addresses=["10.0.0.1"]), ["a.org", "10.0.0.1"]),
+        (info(common=["a.org"]), ["a.org"]),
+        (info(), ["nobody"]),
+    ],
+)
+def test_names_are_listed_for_people(certificate, names):
+    assert certificates.names_of(certificate) == names
+
+
+@given(st.text(), st.lists(st.text()), st.lists(st.text()), st.booleans())
+def test_no_text_raises(server, dns, common, san_only):
+    certificates.matches(server, info(common, dns), san_only=san_only)
