@@ -10,6 +10,7 @@ import socket
 import ssl
 import struct
 import sys
+import tempfile
 import termios
 import threading
 import warnings
@@ -17,7 +18,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from support.certificates import PASSPHRASE, Pki, certificates_pem, hashed_name
 
 from perdition import tls
 from perdition.tls import (
@@ -28,6 +28,7 @@ from perdition.tls import (
     listening_context,
     outgoing,
 )
+from support.certificates import PASSPHRASE, Pki, certificates_pem, hashed_name
 
 HOST = "127.0.0.1"
 TIMEOUT = 10
@@ -573,6 +574,7 @@ def test_session_is_resumed_in_another_process(listening, highest):
         ours, theirs = connected()
         child = os.fork()
         if not child:
+            theirs.close()
             with contextlib.suppress(TlsFailed, OSError), on.wrap(ours) as connection:
                 connection.sendall(b"*")
                 connection.recv(1)
@@ -654,23 +656,31 @@ def test_damaged_key_is_named(listening, tmp_path):
         listening(key_file=str(key))
 
 
+@pytest.fixture
+def open_directory():
+    """A directory that every user may look into; the ones of `tmp_path` are closed."""
+    with tempfile.TemporaryDirectory() as name:
+        path = Path(name)
+        path.chmod(0o755)
+        yield path
+
+
 @pytest.mark.parametrize("option", ["cert_file", "key_file"])
-def test_file_that_this_user_may_not_read_is_named(listening, tmp_path, pki, option):
-    path = tmp_path / "secret.pem"
-    shutil.copy(pki.file("leaf"), path)
-    path.chmod(0)
+def test_file_that_this_user_may_not_read_is_named(given, pki, open_directory, option):
+    files = {"cert_file": open_directory / "cert.pem", "key_file": open_directory / "key.pem"}
+    for path in files.values():
+        shutil.copy(pki.file("leaf"), path)
+        path.chmod(0o644)
+    files[option].chmod(0)
+    settings = given(**{name: str(path) for name, path in files.items()})
     user = os.geteuid()
     with contextlib.ExitStack() as stack:
         if user == 0:
             os.seteuid(65534)
             stack.callback(os.seteuid, user)
-            if option == "key_file":
-                pytest.skip("the certificate's directory is closed for this user too")
-        unprivileged = os.geteuid()
-        with pytest.raises(
-            TlsSetupError, match=f"secret.pem: user {unprivileged} may not read it: check"
-        ):
-            listening(**{option: str(path)})
+        match = f"ssl_{option} {files[option]}: user {os.geteuid()} may not read it: check"
+        with pytest.raises(TlsSetupError, match=match):
+            listening_context(settings)
 
 
 def test_small_key_is_the_operators_to_allow(listening):
@@ -684,17 +694,18 @@ def test_old_versions_do_not_let_a_small_key_in(listening):
         listening(**files, listen_min_proto_version="tlsv1")
 
 
-@pytest.mark.parametrize("make", ["listen", "outgoing"])
-def test_unknown_ciphers_are_refused(given, listening, make):
-    match = f"ssl_{make}_ciphers 'rubbish': OpenSSL knows no such ciphers"
+def test_unknown_ciphers_towards_clients_are_refused(listening):
+    match = "^ssl_listen_ciphers 'rubbish': OpenSSL knows no such ciphers"
     with pytest.raises(TlsSetupError, match=match) as failure:
-        if make == "listen":
-            listening(listen_ciphers="rubbish")
-        else:
-            outgoing(given(outgoing_ciphers="rubbish"))
-    assert failure.value.log_lines == (
-        (LISTENING_FAILED,) if make == "listen" else (OUTGOING_FAILED,)
-    )
+        listening(listen_ciphers="rubbish")
+    assert failure.value.log_lines == (LISTENING_FAILED,)
+
+
+def test_unknown_ciphers_towards_real_servers_are_refused(given):
+    match = "^ssl_outgoing_ciphers 'rubbish': OpenSSL knows no such ciphers"
+    with pytest.raises(TlsSetupError, match=match) as failure:
+        outgoing(given(outgoing_ciphers="rubbish"))
+    assert failure.value.log_lines == (OUTGOING_FAILED,)
 
 
 @pytest.mark.parametrize(

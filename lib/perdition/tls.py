@@ -591,11 +591,12 @@ def _handshake(
     server_side: bool = False,
 ) -> ssl.SSLSocket:
     try:
+        # A peer that has gone by now would give a socket that is not TLS, or that nobody closes.
+        sock.getpeername()
         tls = context.wrap_socket(
             sock,
             server_side=server_side,
             server_hostname=server_hostname,
-            # Later, or a peer that has gone by now would give a socket without TLS.
             do_handshake_on_connect=False,
         )
         with contextlib.ExitStack() as closing:
@@ -610,6 +611,7 @@ def _handshake(
         reason = (error.reason or str(error)).replace("_", " ").lower()
         raise TlsFailed(f"protocol error: {reason}") from error
     except OSError as error:
+        sock.close()
         raise TlsFailed(f"connection lost in the handshake: {error.strerror}") from error
     return tls
 
@@ -652,7 +654,9 @@ def _presented(tls: ssl.SSLSocket) -> list[_ssl.Certificate]:
     getpeercert() decodes none that OpenSSL has not verified, and the public methods (since Python
     3.13) decode none at all: this is what is below them, in every version since 3.10.
     """
-    return tls._sslobj.get_unverified_chain() or []  # type: ignore[attr-defined]
+    chain = tls._sslobj.get_unverified_chain() or ()  # type: ignore[attr-defined]
+    # A client without a certificate shows as None.
+    return [certificate for certificate in chain if certificate]
 
 
 def _verified(tls: ssl.SSLSocket) -> list[Lifetime]:

@@ -49,7 +49,7 @@ def test_octets_that_are_no_text_match_and_come_back(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", ["^user(: host\n", "a 'b\n", "[[:nothing:]]: host\n"])
 def test_a_bad_file_says_where(tmp_path: Path, text: str) -> None:
-    with pytest.raises(MapFailed, match="popmap.re:1"):
+    with pytest.raises(MapFailed, match=r"popmap\.re:1"):
         lookup(tmp_path, text, "user")
 
 

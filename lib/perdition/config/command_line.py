@@ -9,7 +9,7 @@ import configobj
 import validate
 
 from perdition.config import ConfigError, HelpWanted, VersionWanted, files
-from perdition.config.kinds import FLAG, BadValue, SslMode
+from perdition.config.kinds import FLAG, NUMBER, SECONDS, BadValue, SslMode
 from perdition.config.options import DEFAULTS, DEPENDENT, LETTERS, ROWS, Options, default_group
 
 PORTS = {
@@ -43,6 +43,10 @@ class Given(NamedTuple):
     @property
     def on_command_line(self) -> bool:
         return self.where == COMMAND_LINE
+
+
+class Refused(validate.ValidateError):  # type: ignore[misc]
+    """A value is not of its kind, as `validate` wants to hear it; the argument is the reason."""
 
 
 class Loaded(NamedTuple):
@@ -219,14 +223,14 @@ def convert(each: Given) -> Any:
     row = ROWS[each.name]
     text = each.text or ""
     name = f"{row.short}|{each.name}" if row.short else each.name
-    if row.kind.merge is not None or row.kind in (
-        ROWS["timeout"].kind,
-        ROWS["connection_limit"].kind,
-    ):
-        name = name if row.kind.merge is None else each.name
+    if row.kind.merge is not None or row.kind is not NUMBER:
+        name = each.name if row.kind is not SECONDS else name
 
     def check_kind(value: str) -> Any:
-        return row.kind.parse(name, value)
+        try:
+            return row.kind.parse(name, value)
+        except BadValue as bad:
+            raise Refused(bad) from bad
 
     if not text and each.name in ("bind_address", "outgoing_server", "query_key"):
         return ()
@@ -241,9 +245,7 @@ def convert(each: Given) -> Any:
     outcome = section.validate(validate.Validator({"kind": check_kind}), preserve_errors=True)
     if outcome is True:
         return section[each.name]
-    error = outcome[each.name]
-    if not isinstance(error, BadValue):
-        raise error
+    error: BadValue = outcome[each.name].args[0]
     explanation = f"{each.where}: {each.written} {text!r}: {error}"
     if each.on_command_line:
         raise ConfigError(explanation, error.message, usage=True)

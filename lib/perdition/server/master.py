@@ -154,6 +154,8 @@ class Master:
                     self.log.info(note)
             if goes_out_with_tls(self.options):
                 self.outgoing = outgoing(self.options)
+                for warning in self.outgoing.warnings:
+                    self.log.warning(warning)
         except TlsSetupError as error:
             for line in error.log_lines:
                 self.log.error(line)
@@ -189,8 +191,7 @@ class Master:
         privileges.raise_open_files()
         if self.options.inetd_mode:
             os.chdir("/")
-            serve_inetd(self.service(), self.ids)
-            return SUCCESS
+            return SUCCESS if serve_inetd(self.service(), self.ids) else FAILURE
         self._bind()
         try:
             self.pid_file = PidFile(self.options.pid_file, self.ids, self.log)

@@ -3,8 +3,6 @@
 import functools
 import hashlib
 import os
-import socket
-import ssl
 from dataclasses import dataclass
 
 from perdition import net
@@ -93,17 +91,12 @@ def make_service(
             options.connect_timeout,
             options.tcp_keepalive,
         ),
-        listen_tls=None if listening is None else functools.partial(wrap_client, listening.context),
+        listen_tls=None if listening is None else listening.wrap,
         outgoing_tls=outgoing,
         banner=names.banner,
         host=names.host,
         options=options,
     )
-
-
-def wrap_client(context: ssl.SSLContext, sock: socket.socket) -> ssl.SSLSocket:
-    """The handshake with a client."""
-    return context.wrap_socket(sock, server_side=True)
 
 
 def listens_with_tls(options: Options) -> bool:

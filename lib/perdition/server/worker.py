@@ -26,7 +26,7 @@ from perdition.server.privileges import Ids
 from perdition.server.signals import Signals
 from perdition.server.slots import Slots
 from perdition.session.channel import Channel
-from perdition.session.session import Service, Session, client_traffic
+from perdition.session.session import Established, Service, Session, client_traffic
 
 DRAIN, STOP, LOG, READY = b"drain", b"stop", b"log", b"ready"
 DRAIN_IN_FOREGROUND = 10
@@ -64,11 +64,8 @@ def make_session(service: Service, sock: socket.socket, ends: Ends) -> Session:
     return Session(service, channel, ends)
 
 
-def hand_over(session: Session, relay: Relay) -> bool:
-    """Serve a session's log-in, and give it to the relay; False where it ended before."""
-    established = session.run()
-    if established is None:
-        return False
+def relay_session(relay: Relay, established: Established) -> None:
+    """Give a session that is logged in to the relay."""
     relay.add(
         established.client.sock,
         established.server.sock,
@@ -77,7 +74,6 @@ def hand_over(session: Session, relay: Relay) -> bool:
         who=established.who,
         auth_line=established.auth_line,
     )
-    return True
 
 
 class Worker:
@@ -207,14 +203,7 @@ class Worker:
             established = session.run()
             self.logins.release(descriptor)
             if established is not None:
-                self.relay.add(
-                    established.client.sock,
-                    established.server.sock,
-                    to_server=established.to_server,
-                    to_client=established.to_client,
-                    who=established.who,
-                    auth_line=established.auth_line,
-                )
+                relay_session(self.relay, established)
                 handed_over = True
         finally:
             if not handed_over:
@@ -240,8 +229,12 @@ class Worker:
             self.slots.set(self.place, self._count)
 
 
-def serve_inetd(service: Service, ids: Ids | None) -> None:
-    """Serve the one connection on standard input and output (reference: process.md section 8)."""
+def serve_inetd(service: Service, ids: Ids | None) -> bool:
+    """Serve the one connection on standard input and output (reference: process.md section 8).
+
+    Returns:
+        Whether it ended in order.
+    """
     sock = socket.socket(fileno=os.dup(0))
     try:
         ends = ends_of(sock.getpeername(), sock.getsockname())
@@ -260,15 +253,9 @@ def serve_inetd(service: Service, ids: Ids | None) -> None:
         if established is not None:
             relay = make_relay(service)
             setproctitle.setproctitle(f"{program}: connect ({established.who.user})")
-            relay.add(
-                established.client.sock,
-                established.server.sock,
-                to_server=established.to_server,
-                to_client=established.to_client,
-                who=established.who,
-                auth_line=established.auth_line,
-            )
+            relay_session(relay, established)
             relay.run(until_empty=True)
     finally:
         if established is None:
             session.channel.close()
+    return not session.broke_off

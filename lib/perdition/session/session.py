@@ -112,7 +112,11 @@ class Established:
 
 
 class Session:
-    """One client, from greeting to log-in."""
+    """One client, from greeting to log-in.
+
+    Attributes:
+        broke_off: it ended in a way that the original counts as a failure.
+    """
 
     def __init__(self, service: Service, channel: Channel, ends: Ends) -> None:
         self.service = service
@@ -135,6 +139,7 @@ class Session:
         )
         self.tags = imap4.Tags()
         self.failures = 0
+        self.broke_off = False
 
     def run(self) -> Established | None:
         """Serve the client until it is logged in or gone.
@@ -143,9 +148,10 @@ class Session:
             The session for the relay; None where there is none: whoever opened the connection
             closes it then.
         """
+        self.broke_off = True
         try:
             self.greet()
-            return self.take_logins()
+            established = self.take_logins()
         except PeerSilent:
             self.log.error(logs.client_silent(self.peers))
         except PeerGone:
@@ -155,6 +161,9 @@ class Session:
             self.log.error(logs.client_gone(self.peers))
         except Closed:
             pass
+        else:
+            self.broke_off = False
+            return established
         return None
 
     def greet(self) -> None:
@@ -367,8 +376,10 @@ class Attempt:
         try:
             channel.start_tls(lambda sock: tls.wrap(sock, host), implicit=implicit)
         except (TlsFailed, OSError, ValueError) as error:
+            for line in getattr(error, "log_lines", ()):
+                self.log.error(line)
             self.log.error("Fatal error establishing SSL connection")
-            self.log.warning(f"real server {self.server_item}: TLS: {error}")
+            self.log.error(f"real server {self.server_item}: TLS: {error}")
             self.log_auth(protocols.NEGOTIATION_FAILED)
             raise Closed from error
         self.server_secure = channel.secure

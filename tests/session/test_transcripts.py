@@ -1,0 +1,187 @@
+"""Every file of tests/transcripts, played to a session: we are client and real server.
+
+``client>`` and ``server>`` say a line, ``client<`` and ``server<`` expect one, ``client.`` and
+``server.`` expect the end of the connection, ``close client`` closes it; ``option NAME VALUE``
+sets an option, ``map KEY VALUE`` has the map find something, ``log`` expects the end of a line of
+the log. Lines that begin with # are for people.
+"""
+
+import contextlib
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from perdition.config.command_line import load
+from perdition.identity import Ends
+from perdition.logs import DEBUG, Log
+from perdition.net import ConnectFailed, ServerItem
+from perdition.server.service import make_service
+from perdition.server.worker import make_session
+from perdition.session.session import Established
+
+FILES = sorted((Path(__file__).resolve().parents[1] / "transcripts").glob("*.txt"))
+ENDS = Ends("10.0.0.7", 4000, "127.0.0.1", 143)
+
+
+class Found:
+    """A map with what the transcript says."""
+
+    def __init__(self, values: dict[bytes, bytes]) -> None:
+        self.values = values
+
+    def lookup(self, key: bytes, /) -> bytes | None:
+        return self.values.get(key)
+
+    def close(self) -> None:
+        return
+
+
+class Servers:
+    """The real servers: the test's end of each connection is kept."""
+
+    default_port = "143"
+
+    def __init__(self) -> None:
+        self.connected = threading.Event()
+        self.ours: socket.socket | None = None
+
+    def candidates(self, found: ServerItem | None) -> list[ServerItem]:
+        if found is not None and found.host:
+            return [found._replace(port=found.port or self.default_port)]
+        return [ServerItem("", "default", "143")]
+
+    def connect(self, server: ServerItem) -> socket.socket:
+        if server.host == "down":
+            raise ConnectFailed("down")
+        if self.ours is not None:
+            self.ours.close()
+        self.ours, theirs = socket.socketpair()
+        self.ours.settimeout(10)
+        self.connected.set()
+        return theirs
+
+
+class Stage:
+    """A session in a thread, and the two peers."""
+
+    def __init__(self, log: Path, script: list[str], size: int) -> None:
+        options = [f"--{line[1]}" for line in self.words(script, "option") if len(line) == 2]
+        for line in self.words(script, "option"):
+            if len(line) > 2:
+                options += [f"--{line[1]}", " ".join(line[2:])]
+        values = {
+            line[1].encode(): " ".join(line[2:]).encode() for line in self.words(script, "map")
+        }
+        loaded = load("perdition", ["-f", "", "-n", "-d", "--failure_delay", "0", *options])
+        self.log = log
+        self.size = size
+        self.servers = Servers()
+        logger = Log("perdition", str(log), DEBUG)
+        service = make_service(loaded.options, logger, Found(values), self.servers, None, None)  # type: ignore[arg-type]
+        object.__setattr__(service, "backends", self.servers)
+        self.token = service.dialogue["token"]
+        self.client, ours = socket.socketpair()
+        self.client.settimeout(10)
+        self.session = make_session(service, ours, ENDS)
+        self.established: Established | None = None
+        self.thread = threading.Thread(target=self.run)
+        self.thread.start()
+
+    @staticmethod
+    def words(script: list[str], first: str) -> list[list[str]]:
+        return [line.split() for line in script if line.split()[0] == first]
+
+    def run(self) -> None:
+        self.established = self.session.run()
+        if self.established is None:
+            self.session.channel.close()
+
+    def peer(self, who: str) -> socket.socket:
+        if who == "client":
+            return self.client
+        assert self.servers.connected.wait(10)
+        assert self.servers.ours is not None
+        return self.servers.ours
+
+    def play(self, line: str) -> None:
+        what, _, text = line.partition(" ")
+        data = (
+            (text.replace("TOKEN", self.token) + "\r\n")
+            .encode()
+            .decode("unicode_escape")
+            .encode("latin-1")
+        )
+        match what[-1]:
+            case ">":
+                for at in range(0, len(data), self.size):
+                    self.peer(what[:-1]).sendall(data[at : at + self.size])
+            case "<":
+                peer, got = self.peer(what[:-1]), b""
+                while not got.endswith(b"\n") and (octet := peer.recv(1)):
+                    got += octet
+                assert got == data
+            case ".":
+                with contextlib.suppress(ConnectionResetError):
+                    assert self.peer(what[:-1]).recv(1) == b""
+        if what == "close":
+            self.peer(text).close()
+        if what == "log":
+            self.expect_log(text)
+
+    def expect_log(self, text: str) -> None:
+        end = threading.Event()
+        for _ in range(500):
+            if any(line.endswith(text) for line in self.log.read_text().splitlines()):
+                return
+            end.wait(0.01)
+        raise AssertionError(self.log.read_text())
+
+    def close(self) -> None:
+        self.client.close()
+        if self.servers.ours is not None:
+            self.servers.ours.close()
+        self.thread.join(15)
+        if self.established is not None:
+            self.established.client.close()
+            self.established.server.close()
+        self.session.channel.close()
+
+
+@contextlib.contextmanager
+def staged(log: Path, script: list[str], size: int) -> Iterator[Stage]:
+    stage = Stage(log, script, size)
+    try:
+        yield stage
+    finally:
+        stage.close()
+
+
+def lines_of(path: Path) -> list[str]:
+    return [line for line in path.read_text().splitlines() if line and not line.startswith("#")]
+
+
+@pytest.mark.parametrize("size", [1, 4096], ids=["octets", "lines"])
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_transcript(path: Path, size: int, tmp_path: Path) -> None:
+    script = lines_of(path)
+    with staged(tmp_path / "log", script, size) as stage:
+        for line in script:
+            stage.play(line)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_a_peer_that_breaks_off_ends_the_session_and_nothing_else(
+    path: Path, tmp_path: Path
+) -> None:
+    script = lines_of(path)
+    for stop in range(0, len(script), 2):
+        log = tmp_path / f"log{stop}"
+        with staged(log, script, 4096) as stage:
+            for line in script[:stop]:
+                if not line.startswith("log"):
+                    stage.play(line)
+        assert "Bug" not in log.read_text()
+        assert "sesame" not in log.read_text()
