@@ -1,56 +1,121 @@
-"""The grammar of configuration files and map files."""
+"""The grammar of configuration files and of the map of regular expressions."""
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
-from perdition.grammar import GrammarError, scan_settings, scan_words
+from perdition.grammar import GrammarError, Line, scan, scan_settings, scan_words
+
+SETTINGS = [
+    ("ok_line Welcome\n", "ok_line", "Welcome"),
+    ("ok_line Welcome", "ok_line", "Welcome"),
+    ("ok_line   Welcome   friend  \n", "ok_line", "Welcome   friend"),
+    ("ok_line\tWelcome\tfriend\n", "ok_line", "Welcome\tfriend"),
+    ("  ok_line Welcome\n", "ok_line", "Welcome"),
+    ("ok_line Welcome\r\n", "ok_line", "Welcome"),
+    ("ok_line Welcome\r", "ok_line", "Welcome"),
+    ("ok_line Welcome # friend\n", "ok_line", "Welcome"),
+    ("ok_line Wel#come\n", "ok_line", "Wel"),
+    ("ok_line 'one # two'\n", "ok_line", "one # two"),
+    ('ok_line "one # two"\n', "ok_line", "one # two"),
+    ("ok_line one\" two\"' three'\n", "ok_line", "one two three"),
+    ("ok_line one \\# two\n", "ok_line", "one # two"),
+    ('ok_line one \\"two\\"\n', "ok_line", 'one "two"'),
+    ('ok_line "one \\"two\\""\n', "ok_line", 'one "two"'),
+    ("ok_line 'one\\two'\n", "ok_line", "one\\two"),
+    ("ok_line one\\\\two\n", "ok_line", "one\\two"),
+    ("ok_line one\\ \n", "ok_line", "one "),
+    ("ok_line one \\\ntwo\n", "ok_line", "one two"),
+    ("ok_line one \\\n two\n", "ok_line", "one  two"),
+    ("ok_line one\\\r\n two\r\n", "ok_line", "one two"),
+    ("ok_line one\\", "ok_line", "one"),
+    ('ok_line "one\\\ntwo"\n', "ok_line", "onetwo"),
+    ('ok_line "one\ntwo"\n', "ok_line", "one\ntwo"),
+    ("ok_line one # two \\\n three\n", "ok_line", "one"),
+    ("ok_line one # two \\\\\n", "ok_line", "one"),
+    ("ok_line one # 'two\n", "ok_line", "one"),
+    ("ok_line one # two\\", "ok_line", "one"),
+    ('ok_line ""\n', "ok_line", ""),
+    ("ok_line ''", "ok_line", ""),
+    ("ok_line\n", "ok_line", None),
+    ('"ok_line" \n', "ok_line", None),
+    ('"ok_line" one\n', "ok_line", "one"),
+    ("'ok line' one\n", "ok line", "one"),
+    ("'' one\n", "", "one"),
+    ("ok_line=one\n", "ok_line=one", None),
+    ("ok_line = one\n", "ok_line", "= one"),
+]
+
+
+@pytest.mark.parametrize(("text", "key", "value"), SETTINGS)
+def test_a_line_is_a_key_and_the_rest(text: str, key: str, value: str | None) -> None:
+    assert [setting[1:] for setting in scan_settings(text)] == [(key, value)]
+
+
+@pytest.mark.parametrize("text", ["", "\n", "  \t\n", "# one\n", "#", "\\\n", "\\", "# \\\n one\n"])
+def test_lines_without_a_word_are_left_out(text: str) -> None:
+    assert list(scan(text)) == []
+
+
+def test_a_line_has_the_number_where_it_begins() -> None:
+    text = "\none\ntwo \\\n2\r\n  # three\n'f\nour' 4\rfive\n \\\n\\\n six"
+    assert [(line.number, line.words[0]) for line in scan(text)] == [
+        (2, "one"),
+        (3, "two"),
+        (6, "f\nour"),
+        (8, "five"),
+        (11, "six"),
+    ]
+
+
+def test_words_are_split_at_blanks_that_are_not_quoted() -> None:
+    text = "^[a-k]: localhost\n'^a b'  \"\" c\\ d # e\n"
+    assert list(scan_words(text)) == [(1, ["^[a-k]:", "localhost"]), (2, ["^a b", "", "c d"])]
 
 
 @pytest.mark.parametrize(
-    ("text", "key", "value"),
+    ("text", "line"),
     [
-        ("timeout 5\n", "timeout", "5"),
-        ("timeout 5", "timeout", "5"),
-        ("  timeout\t 5 \n", "timeout", "5"),
-        ("a   b  c  # d\n", "a", "b  c"),
-        ("a b\\# c\n", "a", "b# c"),
-        ("a \"b # c\"' d'\n", "a", "b # c d"),
-        ('a "b \\"c\\""\n', "a", 'b "c"'),
-        ("a 'b\\c'\n", "a", "b\\c"),
-        ("a b\\\\c\n", "a", "b\\c"),
-        ("a b \\\nc\n", "a", "b c"),
-        ("a b\\ \n", "a", "b "),
-        ("a b\r\n", "a", "b"),
-        ('a ""\n', "a", ""),
-        ("a\n", "a", None),
-        ("# x \\\nnot a key\na b\n", "a", "b"),
-        ("\n \n\t\na b\n", "a", "b"),
+        ("one\ntwo 'three\nfour\n", 2),
+        ('"', 1),
+        ('one "\\"', 1),
+        ("one \\\n'two", 2),
+        ("it's\nhere\n", 1),
     ],
 )
-def test_settings(text: str, key: str, value: str | None) -> None:
-    (setting,) = scan_settings(text)
-    assert (setting.key, setting.value) == (key, value)
+def test_an_open_quote_is_an_error_with_its_line(text: str, line: int) -> None:
+    with pytest.raises(GrammarError, match="has no end") as caught:
+        list(scan(text))
+    assert caught.value.line == line
 
 
-def test_settings_know_their_lines() -> None:
-    assert [each.line for each in scan_settings("a\n\nb c\\\nd\ne 'x\ny'\nf\n")] == [1, 3, 5, 7]
+def test_a_nul_is_an_error_with_its_line() -> None:
+    with pytest.raises(GrammarError, match="line 2: a NUL character"):
+        list(scan("one\r\n'two \0"))
 
 
-def test_an_open_quote_is_an_error_where_it_begins() -> None:
-    with pytest.raises(GrammarError, match="line 2"):
-        list(scan_settings("a b\nc 'd\ne f\n"))
+SYNTAX = st.text(st.sampled_from(" \t\r\n#\\'\"abé\udce9"))
 
 
-def test_words() -> None:
-    lines = list(scan_words("^a$: host:143 more\n'^b c': \"d e\" # f\n"))
-    assert lines == [(1, ["^a$:", "host:143", "more"]), (2, ["^b c:", "d e"])]
+@given(SYNTAX | st.text())
+@example("\\\r\n")
+def test_no_text_raises_anything_else(text: str) -> None:
+    try:
+        lines = list(scan(text))
+    except GrammarError:
+        return
+    assert all(line.words for line in lines)
+    numbers = [line.number for line in lines]
+    assert numbers == sorted(set(numbers))
 
 
-@given(st.text())
-def test_no_text_raises_anything_but_a_grammar_error(text: str) -> None:
-    for scan in (scan_settings, scan_words):
-        try:
-            list(scan(text))
-        except GrammarError as error:
-            assert error.line >= 1
+@given(st.lists(st.text(st.characters(exclude_characters="'\0")), min_size=1))
+def test_what_is_quoted_comes_out_as_it_went_in(words: list[str]) -> None:
+    text = " ".join(f"'{word}'" for word in words)
+    assert list(scan(text)) == [Line(1, tuple(words), " ".join(words[1:]))]
+
+
+@given(st.text(st.characters(exclude_characters="\r\n\0"), min_size=1))
+def test_what_is_escaped_comes_out_as_it_went_in(word: str) -> None:
+    escaped = "".join(f"\\{character}" for character in word)
+    assert list(scan(escaped)) == [Line(1, (word,), "")]

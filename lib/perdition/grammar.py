@@ -1,13 +1,30 @@
-r"""The grammar of configuration files and of the file of regular expressions.
+r"""The grammar of configuration files and of the map of regular expressions.
 
-The reference is options.md section 4: ``#`` comments, ``\\x`` and quotes anywhere in a word, and a
+A ``#`` begins a comment, quotes and ``\x`` make text of any character anywhere in a word, and a
 backslash before the end of a line joins it with the next.
 """
 
+import re
 from collections.abc import Iterator
+from itertools import groupby
 from typing import NamedTuple
 
-BLANK = " \t"
+# What stands in the text, by the name of its group; a quote that is left open matches none.
+TOKEN = re.compile(
+    r"""
+      (?P<newline> \r\n | [\r\n] )
+    | (?P<blank> [ \t]+ )
+    | (?P<comment> \# (?: \\ (?: \r\n | . ) | [^\\\r\n] )* )
+    | (?P<joined> \\ (?: \r\n | [\r\n] | \Z ) )
+    | \\ (?P<escaped> . )
+    | ' (?P<single> [^']* ) '
+    | " (?P<double> (?: \\ . | [^"\\] )* ) "
+    | (?P<plain> [^ \t\r\n\#\\'"]+ )
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+NEWLINE = re.compile(r"\r\n|[\r\n]")
+ESCAPE = re.compile(r"\\(\r\n|.)", re.DOTALL)
 
 
 class GrammarError(Exception):
@@ -24,6 +41,20 @@ class GrammarError(Exception):
         self.why = why
 
 
+class Line(NamedTuple):
+    """A line that says something.
+
+    Attributes:
+        number: where it begins, from 1.
+        words: its words, of which there is at least one.
+        rest: what follows the first word, white space inside it kept.
+    """
+
+    number: int
+    words: tuple[str, ...]
+    rest: str
+
+
 class Setting(NamedTuple):
     """A line of a configuration file: its number, the key, and the value, None where none is."""
 
@@ -32,113 +63,80 @@ class Setting(NamedTuple):
     value: str | None
 
 
-class Character(NamedTuple):
-    """A character of a line; is_text where quotes or a backslash made it an ordinary one."""
-
-    char: str
-    is_text: bool
-
-
-def scan_lines(text: str) -> Iterator[tuple[int, list[Character], bool]]:
-    """The lines of text with quotes, escapes and comments resolved.
-
-    Yields:
-        The line's number, its characters, and whether it had quotes; blank lines are left out.
+def scan(text: str) -> Iterator[Line]:
+    """Split text into lines; those without a word are left out.
 
     Raises:
-        GrammarError: a quote is left open.
+        GrammarError: a quote is left open, or there is a NUL.
     """
-    text = text.replace("\r\n", "\n").replace("\r", "\n")
-    characters: list[Character] = []
-    quote, quoted, comment = "", False, False
-    line = start = 1
-    at = 0
-    while at < len(text):
-        char = text[at]
-        after = text[at + 1] if at + 1 < len(text) else ""
-        at += 1
-        if char == "\\" and quote != "'" and after:
-            at += 1
-            if after == "\n":
-                line += 1
-            elif not comment:
-                characters.append(Character(after, is_text=True))
-        elif comment and char != "\n":
-            continue
-        elif quote:
-            if char == quote:
-                quote = ""
-            else:
-                characters.append(Character(char, is_text=True))
-                line += char == "\n"
-        elif char in "'\"":
-            quote, quoted, opened = char, True, line
-        elif char == "#":
-            comment = True
-        elif char == "\n":
-            if quoted or any(each.is_text or each.char not in BLANK for each in characters):
-                yield start, characters, quoted
-            characters, quoted, comment = [], False, False
-            line += 1
-            start = line
-        else:
-            characters.append(Character(char, is_text=False))
-    if quote:
-        raise GrammarError(opened, f"the quotation that begins with {quote} has no end")
-    if quoted or any(each.is_text or each.char not in BLANK for each in characters):
-        yield start, characters, quoted
+    if "\0" in text:
+        raise GrammarError(lines_in(text[: text.index("\0")]) + 1, "a NUL character")
+    number = start = 1
+    pieces: list[tuple[str, bool]] = []
+    position = 0
+    while position < len(text):
+        token = TOKEN.match(text, position)
+        if token is None:
+            raise GrammarError(
+                number, f"the quotation that begins with {text[position]} has no end"
+            )
+        position = token.end()
+        match token.lastgroup:
+            case "newline":
+                yield from compose(start, pieces)
+                pieces = []
+            case "blank":
+                pieces.append((token[0], True))
+            case "double":
+                pieces.append((ESCAPE.sub(unescape, token["double"]), False))
+            case "escaped" | "single" | "plain" as kind:
+                pieces.append((token[kind], False))
+        number += lines_in(token[0])
+        if not any(not is_blank for _, is_blank in pieces):
+            start = number
+    yield from compose(start, pieces)
 
 
 def scan_settings(text: str) -> Iterator[Setting]:
-    """The settings of a configuration file: the first word of each line, and the rest of it.
+    """Read a configuration file: the first word of each line, and the rest of it.
 
     Raises:
-        GrammarError: a quote is left open.
+        GrammarError: a quote is left open, or there is a NUL.
     """
-    for line, characters, quoted in scan_lines(text):
-        at = skip_blanks(characters, 0)
-        end = at
-        while end < len(characters) and not is_blank(characters[end]):
-            end += 1
-        rest = characters[skip_blanks(characters, end) :]
-        while rest and is_blank(rest[-1]):
-            rest.pop()
-        key, value = join(characters[at:end]), join(rest)
-        # A quotation with nothing in it leaves no characters, but is a value.
-        has_value = bool(rest) or (quoted and bool(characters[end:]))
-        yield Setting(line, key, value if has_value else None)
+    for number, words, rest in scan(text):
+        yield Setting(number, words[0], rest if len(words) > 1 else None)
 
 
 def scan_words(text: str) -> Iterator[tuple[int, list[str]]]:
-    """The words of each line.
+    """Read the words of each line.
 
     Raises:
-        GrammarError: a quote is left open.
+        GrammarError: a quote is left open, or there is a NUL.
     """
-    for line, characters, _quoted in scan_lines(text):
-        words: list[str] = []
-        at = skip_blanks(characters, 0)
-        while at < len(characters):
-            end = at
-            while end < len(characters) and not is_blank(characters[end]):
-                end += 1
-            words.append(join(characters[at:end]))
-            at = skip_blanks(characters, end)
-        yield line, words
+    for number, words, _ in scan(text):
+        yield number, list(words)
 
 
-def is_blank(character: Character) -> bool:
-    """Whether it separates words."""
-    return character.char in BLANK and not character.is_text
+def compose(start: int, pieces: list[tuple[str, bool]]) -> Iterator[Line]:
+    """Make the line of its pieces, each blank or not; none where all are blank."""
+    runs = [
+        ("".join(piece for piece, _ in run), is_blank)
+        for is_blank, run in groupby(pieces, key=lambda piece: piece[1])
+    ]
+    while runs and runs[0][1]:
+        runs.pop(0)
+    while runs and runs[-1][1]:
+        runs.pop()
+    if runs:
+        words = tuple(run for run, is_blank in runs if not is_blank)
+        yield Line(start, words, "".join(run for run, _ in runs[2:]))
 
 
-def skip_blanks(characters: list[Character], at: int) -> int:
-    """The place of the next character that is none."""
-    while at < len(characters) and is_blank(characters[at]):
-        at += 1
-    return at
+def unescape(escape: re.Match[str]) -> str:
+    """Give the character that a backslash in double quotes stands for; none for a newline."""
+    return "" if NEWLINE.fullmatch(escape[1]) else escape[1]
 
 
-def join(characters: list[Character]) -> str:
-    """The text of them."""
-    return "".join(each.char for each in characters)
+def lines_in(text: str) -> int:
+    """Count the ends of lines in a text."""
+    return len(NEWLINE.findall(text))

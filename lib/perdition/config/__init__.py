@@ -13,8 +13,8 @@ class ConfigError(Exception):
     """An option cannot be used.
 
     Attributes:
-        message: the original's own text for it, empty where it has none.
         explanation: one line that says where, which option, and why.
+        message: the original's own lines for it, empty where it has none.
         usage: whether the usage text is shown, as the original does.
     """
 

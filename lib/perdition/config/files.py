@@ -1,8 +1,12 @@
-"""Which configuration file is read, and reading it (reference: options.md sections 3 and 4)."""
+"""Which configuration file is read, and reading it."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from perdition.config import ConfigError
+from perdition.config.kinds import FLAG
+from perdition.config.options import LETTERS, ROWS
+from perdition.config.settings import Given, unknown
 from perdition.grammar import GrammarError, Setting, scan_settings
 
 SUFFIXES = {
@@ -18,35 +22,65 @@ PROTOCOLS = {f"perdition.{suffix}": protocol for protocol, suffix in SUFFIXES.it
 
 
 def protocol_of(program: str) -> str:
-    """The protocol that a program of that name serves."""
+    """Name the protocol that a program of that name serves."""
     return PROTOCOLS.get(program, "POP3")
 
 
 def default_file(program: str, etc: Path) -> Path | None:
-    """The first file that is there and can be read, None where none is."""
+    """Find the first file that is there and can be read; None where none is."""
     names = [] if program == "perdition" else [f"{program}.conf"]
     names += [f"perdition.{SUFFIXES[protocol_of(program)]}.conf", "perdition.conf"]
     for name in names:
         path = etc / name
         try:
-            with path.open("rb"):
-                if path.is_file():
-                    return path
+            # Not opened before it is known to be a file: a pipe would wait for its writer.
+            if path.is_file():
+                path.open("rb").close()
+                return path
         except OSError:
             continue
     return None
 
 
 def read(path: Path) -> list[Setting]:
-    """The settings of a file.
+    """Read a file.
 
     Raises:
         ConfigError: it cannot be read, or does not follow the grammar.
     """
     try:
-        text = path.read_text(encoding="utf-8", errors="surrogateescape")
+        text = path.read_bytes().decode("utf-8", "surrogateescape")
         return list(scan_settings(text))
     except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror}") from error
+        raise ConfigError(f"config_file {str(path)!r}: {error.strerror}") from error
     except GrammarError as error:
         raise ConfigError(f"{path}:{error.line}: {error.why}") from error
+
+
+def settings_in(path: Path) -> Iterator[Given]:
+    """Read the options in a file; those that belong on the command line are left out.
+
+    Raises:
+        ConfigError: it cannot be read, or a key is not known, or lacks a value.
+    """
+    for number, written, rest in read(path):
+        where = f"{path}:{number}"
+        key, value = written, rest
+        attached_to, equals, attached = written.partition("=")
+        if equals and attached_to in ROWS:
+            # 2.2 puts -- before the key, and so takes key=value; what follows is one too many.
+            key, value = attached_to, attached
+            if rest is not None:
+                raise ConfigError(
+                    f"{where}: {rest!r}: {key} has its value already",
+                    f"options: trailing argument: {rest}",
+                    usage=True,
+                )
+        name = LETTERS.get(key, key)
+        if name not in ROWS:
+            raise unknown(where, written, name)
+        if not ROWS[name].in_file:
+            continue
+        if value is None and ROWS[name].kind is not FLAG:
+            raise ConfigError(f"{where}: {written}: missing argument")
+        yield Given(where, name, "yes" if value is None else value)

@@ -1,14 +1,19 @@
-"""Kinds of option values: how each is read from text, shown, and checked."""
+"""Kinds of option values: how each is read from text, checked, and shown."""
 
-import enum
+import ipaddress
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, TypeVar
 
+from perdition.config.ssl_mode import WORDS as SSL_MODES
+from perdition.config.ssl_mode import SslMode as SslMode  # noqa: PLC0414 - part of this vocabulary
+from perdition.config.ssl_mode import show_ssl_mode
 from perdition.identity import AddDomain, State, check_key_format
 
+T = TypeVar("T")
 MOST = 2**31 - 1
+DIGITS = frozenset("0123456789")
 STATES = {
     "servername_lookup": {State.SERVERNAME_LOOKUP},
     "server_lookup": {State.SERVERNAME_LOOKUP},
@@ -18,6 +23,7 @@ STATES = {
     "all": set(State),
 }
 PROTOCOLS = ("POP3", "IMAP4", "POP3S", "IMAP4S", "MANAGESIEVE")
+# Lowest first. No library of today has SSLv3: who names it gets the lowest there is.
 PROTO_VERSIONS = {
     "sslv3": ssl.TLSVersion.MINIMUM_SUPPORTED,
     "tlsv1": ssl.TLSVersion.TLSv1,
@@ -29,256 +35,235 @@ LOG_PASSWD = ("never", "fail", "ok", "always")
 TRUTH = {"yes": True, "true": True, "on": True, "no": False, "false": False, "off": False}
 
 
-class SslMode(enum.IntFlag):
-    """The bits of `ssl_mode` (reference: options.md section 7)."""
-
-    EMPTY = 0
-    SSL_LISTEN = 0x01
-    SSL_OUTGOING = 0x02
-    SSL_ALL = 0x03
-    TLS_LISTEN = 0x04
-    TLS_OUTGOING = 0x08
-    TLS_ALL = 0x0C
-    TLS_LISTEN_FORCE = 0x14
-    TLS_OUTGOING_FORCE = 0x28
-    TLS_ALL_FORCE = 0x3C
-    NONE = 0x40
-
-    def has(self, mode: "SslMode") -> bool:
-        """Whether all bits of mode are in it."""
-        return self & mode == mode
-
-    @property
-    def is_contradictory(self) -> bool:
-        """Whether one side has both implicit TLS and STARTTLS."""
-        return self.has(SslMode.SSL_LISTEN | SslMode.TLS_LISTEN) or self.has(
-            SslMode.SSL_OUTGOING | SslMode.TLS_OUTGOING
-        )
-
-
 class BadValue(ValueError):
-    """A text is not a value of the kind: the original's message, and what is right."""
+    """A text is not of its kind; word is the part of it that is not."""
 
-    def __init__(self, why: str, message: str = "") -> None:
+    def __init__(self, why: str, word: str) -> None:
         super().__init__(why)
-        self.message = message
+        self.word = word
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class Kind(Generic[T]):
     """How values of an option are written.
 
     Attributes:
-        name: of the kind.
-        parse: from the option's name and a text to a value; raises BadValue.
-        show: from a value to the text that gives it.
-        merge: how a repeated option goes together; None where the last one wins.
+        name: of the kind, for the check of configuration files.
+        parse: from a text to a value; raises BadValue.
+        show: from a value to a text that gives it.
+        complaint: what 2.2 says of a bad value; empty where it says nothing.
+        is_shown_usage: whether a bad value in a file is answered with the usage text too.
+        accumulates: whether a repeated option adds to what was given, else the last one wins.
     """
 
     name: str
-    parse: Callable[[str, str], Any]
-    show: Callable[[Any], str]
-    merge: Callable[[Any, Any], Any] | None = None
+    parse: Callable[[str], T]
+    show: Callable[[T], str]
+    complaint: str = ""
+    is_shown_usage: bool = False
+    accumulates: bool = False
 
 
-def parse_number(name: str, text: str) -> int:
-    """A count or seconds; an empty text is 0, as in the original."""
-    if not all(char in "0123456789" for char in text) or int(text or "0") > MOST:
-        raise BadValue(
-            f"not a whole number from 0 to {MOST}",
-            f"Parameter to {name} must be a positive integer",
-        )
-    return int(text or "0")
+def one_of(words: Any) -> str:
+    """Say which words are right."""
+    return f"must be one of {', '.join(words)}"
 
 
-def parse_list(_name: str, text: str) -> tuple[str, ...]:
-    """Items between commas; an empty one at the end is none."""
+def parse_text(text: str) -> str:
+    """Take a text as it is."""
+    return text
+
+
+def parse_number(text: str) -> int:
+    """Read a count or seconds; an empty text is 0, as in 2.2."""
+    digits = text.lstrip("0") or "0"
+    # The length first: int() refuses thousands of digits in words of its own.
+    if not DIGITS.issuperset(text) or len(digits) > len(str(MOST)) or int(digits) > MOST:
+        raise BadValue(f"must be a whole number from 0 to {MOST}", text)
+    return int(digits)
+
+
+def parse_at_least_two(text: str) -> int:
+    """Read a count of 2 or more."""
+    number = parse_number(text)
+    if number < 2:  # noqa: PLR2004 - the name says it
+        raise BadValue(f"must be a whole number from 2 to {MOST}", text)
+    return number
+
+
+def parse_optional_number(text: str) -> int | None:
+    """Read a number; None where there is none."""
+    return parse_number(text) if text else None
+
+
+def parse_list(text: str) -> tuple[str, ...]:
+    """Split at commas; an empty item at the end is dropped, as in 2.2."""
     items = text.split(",")
-    return tuple(items[:-1] if not items[-1] else items)
+    return tuple(items if items[-1] else items[:-1])
 
 
-def parse_query_key(name: str, text: str) -> tuple[str, ...]:
-    """Formats of keys, each with escapes that there are."""
-    for item in (items := parse_list(name, text)):
+def parse_networks(text: str) -> tuple[str, ...]:
+    """Read names, addresses and networks; those that are networks must be so."""
+    items = parse_list(text)
+    for item in items:
         try:
-            check_key_format(item)
-        except ValueError as error:
-            raise BadValue(
-                f"{error}; there are \\U \\u \\D \\d \\i \\I \\p \\P and \\\\"
-            ) from error
+            if "/" in item:
+                ipaddress.ip_network(item, strict=False)
+        except ValueError:
+            raise BadValue(f"{item!r} is not a network such as 192.0.2.0/24", item) from None
+        if not item:
+            raise BadValue("has an empty item", item)
     return items
 
 
-def parse_states(name: str, text: str) -> frozenset[State]:
-    """Names of states, in any case."""
+def parse_query_key(text: str) -> tuple[str, ...]:
+    """Read formats of keys."""
+    items = parse_list(text)
+    for item in items:
+        try:
+            check_key_format(item)
+        except ValueError as error:
+            why = rf"has an {error}; there are \U \u \D \d \i \I \p \P and \\"
+            raise BadValue(why, item) from None
+    return items
+
+
+def parse_states(text: str) -> frozenset[State]:
+    """Read the states in which a name is changed."""
     states: set[State] = set()
-    for word in text.split(","):
+    for word in text.split(",") if text else ():
         if word.lower() not in STATES:
-            raise BadValue(
-                f"a state is one of {', '.join(STATES)}", f"unknown state for {name}: {word}"
-            )
+            raise BadValue(one_of(STATES), word)
         states |= STATES[word.lower()]
     return frozenset(states)
 
 
-def parse_add_domain(name: str, text: str) -> AddDomain:
-    """Names of states, and perhaps a number."""
-    words = text.split(",")
-    numbers = [word for word in words if all(char in "0123456789" for char in word)]
-    states = [word for word in words if word not in numbers]
-    found = parse_states(name, ",".join(states)) if states else frozenset()
-    return AddDomain(found, parse_number(name, numbers[-1]) if numbers else 1)
+def parse_add_domain(text: str) -> AddDomain:
+    """Read states, and how deep the domain begins; an empty item is a depth of 0, as in 2.2."""
+    words = text.split(",") if text else []
+    depths = [word for word in words if DIGITS.issuperset(word)]
+    states = parse_states(",".join(word for word in words if word not in depths))
+    return AddDomain(states, parse_number(depths[-1]) if depths else 1)
 
 
 def show_states(states: frozenset[State]) -> str:
-    """States as the dump has them."""
+    """Write states as the words that give them."""
     if states == frozenset(State):
         return "all"
     return ",".join(state for state in State if state in states)
 
 
 def show_add_domain(value: AddDomain) -> str:
-    """States and depth; empty where there is no state."""
+    """Write states and depth; without a state nothing is added."""
     return f"{show_states(value.states)},{value.depth}" if value.states else ""
 
 
-def merge_add_domain(one: AddDomain, two: AddDomain) -> AddDomain:
-    """States add up, the last depth counts."""
-    return AddDomain(one.states | two.states, two.depth)
-
-
-def parse_ssl_mode(_name: str, text: str) -> SslMode:
-    """Names of modes, in any case."""
+def parse_ssl_mode(text: str) -> SslMode:
+    """Read the words of ssl_mode."""
     mode = SslMode.EMPTY
-    for word in text.split(","):
-        try:
-            if word.upper() == "EMPTY":
-                raise KeyError
-            mode |= SslMode[word.upper()]
-        except KeyError:
-            known = ", ".join(each.lower() for each in SslMode.__members__ if each != "EMPTY")
-            raise BadValue(f"a mode is one of {known}", f"unknown ssl_mode: {word}") from None
+    for word in text.split(",") if text else ():
+        if word.lower() not in SSL_MODES:
+            raise BadValue(one_of(SSL_MODES), word)
+        mode |= SSL_MODES[word.lower()]
     return mode
 
 
-def show_ssl_mode(mode: SslMode) -> str:
-    """As the original's dump shows it (reference: logging.md section 5)."""
-    words = [
-        next((word for word, bits in group if mode.has(bits)), "")
-        for group in (
-            (("ssl_all", SslMode.SSL_ALL),),
-            (("tls_all", SslMode.TLS_ALL),),
-            (("tls_all_force", SslMode.TLS_ALL_FORCE),),
-        )
-    ]
-    single = [
-        ("ssl_listen", SslMode.SSL_LISTEN, words[0]),
-        ("ssl_outgoing", SslMode.SSL_OUTGOING, words[0]),
-        ("tls_listen", SslMode.TLS_LISTEN, words[1]),
-        ("tls_outgoing", SslMode.TLS_OUTGOING, words[1]),
-        ("tls_outgoing_force", SslMode.TLS_OUTGOING_FORCE, words[2]),
-        ("tls_listen_force", SslMode.TLS_LISTEN_FORCE, words[2]),
-        ("none", SslMode.NONE, ""),
-    ]
-    named = [word for word, bits, covered in single if mode.has(bits) and not covered]
-    order = ["ssl_all", "ssl_listen", "ssl_outgoing", "tls_all", "tls_listen", "tls_outgoing"]
-    order += ["tls_all_force", "tls_outgoing_force", "tls_listen_force", "none"]
-    return ",".join(sorted({*filter(None, words), *named}, key=order.index))
-
-
-def parse_protocol(_name: str, text: str) -> str:
-    """The name of a protocol, in any case."""
+def parse_protocol(text: str) -> str:
+    """Read a protocol's name, in any case."""
     if text.upper() not in PROTOCOLS:
-        raise BadValue(
-            f"a protocol is one of {', '.join(PROTOCOLS)}", f'Unknown protocol: "{text}"'
-        )
+        raise BadValue(one_of(PROTOCOLS), text)
     return text.upper()
 
 
-def parse_pid_file(_name: str, text: str) -> str:
-    """An absolute path, or nothing."""
+def parse_pid_file(text: str) -> str:
+    """Read a path from the root; empty for no file."""
     if text and not text.startswith("/"):
-        raise BadValue("not an absolute path", f'Invalid pid file: "{text}"')
+        raise BadValue("must begin with /, or be empty for no file", text)
     return text
 
 
-def parse_log_passwd(_name: str, text: str) -> str:
-    """One of four words, in any case."""
+def parse_log_passwd(text: str) -> str:
+    """Read when passwords are logged."""
     if text.lower() not in LOG_PASSWD:
-        raise BadValue(f"one of {', '.join(LOG_PASSWD)}", f'Invalid log_passwd mode: "{text}"')
+        raise BadValue(one_of(LOG_PASSWD), text)
     return text.lower()
 
 
-def parse_delimiter(_name: str, text: str) -> str:
-    """Any text but none."""
+def parse_delimiter(text: str) -> str:
+    """Read a text that is not empty: nothing would stand between any user and domain."""
     if not text:
-        raise BadValue("a delimiter has at least one character")
+        raise BadValue("must have at least one character", text)
     return text
 
 
-def parse_max_version(name: str, text: str) -> str:
-    """The name of a version, or nothing."""
-    if text and text.lower() not in PROTO_VERSIONS:
-        raise BadValue(f"a version is one of {', '.join(PROTO_VERSIONS)}", f"Unknown {name}")
+def parse_min_version(text: str) -> str:
+    """Read a version of TLS."""
+    if text.lower() not in PROTO_VERSIONS:
+        raise BadValue(one_of(PROTO_VERSIONS), text)
     return text.lower()
 
 
-def parse_min_version(name: str, text: str) -> str:
-    """The name of a version."""
-    if not text:
-        raise BadValue(f"a version is one of {', '.join(PROTO_VERSIONS)}", f"Unknown {name}")
-    return parse_max_version(name, text)
+def parse_max_version(text: str) -> str:
+    """Read a version of TLS; empty for no limit."""
+    return parse_min_version(text) if text else ""
 
 
-def parse_ciphers(_name: str, text: str) -> str:
-    """A list that OpenSSL knows a cipher of."""
-    if text:
-        try:
+def parse_ciphers(text: str) -> str:
+    """Read a list of ciphers that OpenSSL can make something of."""
+    try:
+        if text:
             ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).set_ciphers(text)
-        except ssl.SSLError as error:
-            raise BadValue("OpenSSL knows no cipher of this list") from error
+    except (ssl.SSLError, ValueError):
+        raise BadValue("has no cipher that OpenSSL knows; see openssl-ciphers(1)", text) from None
     return text
 
 
-def parse_flag(_name: str, text: str) -> bool:
-    """A flag's value in a file, where 2.2 takes none (reference: quirks.md D3)."""
+def parse_flag(text: str) -> bool:
+    """Read a flag's value, which 2.2 does not know."""
     if text.lower() not in TRUTH:
-        raise BadValue(f"a flag stands alone, or with one of {', '.join(TRUTH)}")
+        raise BadValue(f"a flag stands alone, or with one of {', '.join(TRUTH)}", text)
     return TRUTH[text.lower()]
 
 
-def parse_optional_number(name: str, text: str) -> int | None:
-    """A number, or nothing."""
-    return parse_number(name, text) if text else None
+def show_flag(value: bool) -> str:
+    """Write a flag as the dump of 2.2 does."""
+    return "on" if value else "off"
 
 
-def plain(_name: str, text: str) -> str:
-    """A text, as it is."""
-    return text
+def show_optional_number(value: int | None) -> str:
+    """Write a number, if there is one."""
+    return "" if value is None else str(value)
 
 
-def show_list(value: tuple[str, ...]) -> str:
-    """Items with commas between them."""
-    return ",".join(value)
+NOT_A_NUMBER = "Parameter to {key} must be a positive integer"
+UNKNOWN_STATE = "unknown state for {name}: {word}"
 
-
-FLAG = Kind("flag", parse_flag, lambda value: "on" if value else "off")
-TEXT = Kind("text", plain, str)
-FILE = Kind("file", plain, str)
-NUMBER = Kind("number", parse_number, str)
-SECONDS = Kind("seconds", parse_number, str)
+FLAG = Kind("flag", parse_flag, show_flag, "options: trailing argument: {word}", True)
+TEXT = Kind("text", parse_text, str)
+FILE = Kind("file", parse_text, str)
+NUMBER = Kind("number", parse_number, str, NOT_A_NUMBER)
+DESCRIPTOR = Kind("descriptor", parse_number, str)
+AT_LEAST_TWO = Kind("at_least_two", parse_at_least_two, str, NOT_A_NUMBER)
+SECONDS = Kind("seconds", parse_number, str, NOT_A_NUMBER)
 OPTIONAL_SECONDS = Kind(
-    "seconds or nothing", parse_optional_number, lambda value: "" if value is None else str(value)
+    "optional_seconds", parse_optional_number, show_optional_number, NOT_A_NUMBER
 )
-LIST = Kind("list", parse_list, show_list)
-QUERY_KEY = Kind("list of formats", parse_query_key, show_list)
-STATE_LIST = Kind("list of states", parse_states, show_states, lambda one, two: one | two)
-ADD_DOMAIN = Kind("states and depth", parse_add_domain, show_add_domain, merge_add_domain)
-SSL_MODE = Kind("list of modes", parse_ssl_mode, show_ssl_mode, lambda one, two: one | two)
-PROTOCOL = Kind("protocol", parse_protocol, str)
-PID_FILE = Kind("absolute path", parse_pid_file, str)
-LOG_PASSWD_KIND = Kind("never, fail, ok or always", parse_log_passwd, str)
-DELIMITER = Kind("text", parse_delimiter, str)
-MIN_VERSION = Kind("TLS version", parse_min_version, str)
-MAX_VERSION = Kind("TLS version", parse_max_version, str)
-CIPHERS = Kind("cipher list", parse_ciphers, str)
+LIST = Kind("list", parse_list, ",".join)
+NETWORKS = Kind("networks", parse_networks, ",".join)
+QUERY_KEY = Kind("query_key", parse_query_key, ",".join)
+STATE_LIST = Kind("states", parse_states, show_states, UNKNOWN_STATE, accumulates=True)
+ADD_DOMAIN = Kind(
+    "states_and_depth", parse_add_domain, show_add_domain, UNKNOWN_STATE, accumulates=True
+)
+SSL_MODE = Kind(
+    "ssl_modes", parse_ssl_mode, show_ssl_mode, "unknown ssl_mode: {word}", accumulates=True
+)
+PROTOCOL = Kind("protocol", parse_protocol, str, 'Unknown protocol: "{word}"', True)
+PID_FILE = Kind("pid_file", parse_pid_file, str, 'Invalid pid file: "{word}"', True)
+LOG_PASSWD_KIND = Kind(
+    "log_passwd", parse_log_passwd, str, 'Invalid log_passwd mode: "{word}"', True
+)
+DELIMITER = Kind("delimiter", parse_delimiter, str)
+MIN_VERSION = Kind("min_version", parse_min_version, str, "Unknown {name}")
+MAX_VERSION = Kind("max_version", parse_max_version, str, "Unknown {name}")
+CIPHERS = Kind("ciphers", parse_ciphers, str)

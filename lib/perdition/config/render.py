@@ -1,51 +1,85 @@
-"""The views of the table: ``--help``, the sample file, the dump, and the list in docs/."""
+"""The views of the table: ``--help``, the sample file, docs/options.md, and the dump in the log.
+
+``python -m perdition.config.render sample`` (or ``markdown``, ``usage``) writes one of them.
+"""
 
 import re
 import sys
 import textwrap
+from collections.abc import Iterator
 
 from perdition import __version__
-from perdition.config.kinds import FLAG, show_add_domain, show_ssl_mode, show_states
-from perdition.config.options import DEFAULTS, GENERAL, ROWS, TLS, Options, Row
+from perdition.config.kinds import FLAG
+from perdition.config.options import DEFAULTS, ROWS, Options
+from perdition.config.table import Row
 
 WIDTH = 78
-HEADINGS = (GENERAL, TLS)
-HIDDEN = ("server_ok_line",)
+INDENT = "    "
 NOTES = (
-    "Notes: Flags are off by default. An empty text as argument means that the option is not "
-    "set. The same options, without dashes, stand one a line in the configuration file. See "
-    "docs/options.md."
+    "Notes: Flags are off by default. An option whose value is an empty string is not used, "
+    "unless noted otherwise. The configuration file takes the same options, without dashes, one "
+    "a line."
 )
-# Field 6 of what the SQL maps are told, and the password in an LDAP URL, are secret.
-SECRET_FIELD = re.compile(r"^((?:[^:]*:){5})[^:]+")
-SECRET_EXTENSION = re.compile(r"(X-BINDPW=)[^,?]*", re.IGNORECASE)
-DUMP = """add_domain authenticate_in authenticate_timeout bind_address client_server_specification
-config_file connection_limit connection_logging connect_relog debug domain_delimiter
-explicit_domain group imap_capability inetd_mode listen_port log_facility log_passwd
-login_disabled lower_case managesieve_capability map_library map_library_opt no_bind_banner
-no_daemon no_lookup tcp_keepalive nodename ok_line outgoing_port outgoing_server pid_file
-pop_capability protocol server_resp_line strip_domain timeout username username_from_database
-query_key quiet""".split()  # noqa: SIM905 - a table
-TLS_DUMP = """ssl_mode ssl_ca_file ssl_ca_path ssl_ca_accept_self_signed ssl_cert_file
-ssl_cert_accept_expired ssl_cert_not_yet_valid ssl_cert_self_signed ssl_cert_verify_depth
-ssl_key_file ssl_listen_ciphers ssl_outgoing_ciphers ssl_no_cert_verify
-ssl_no_client_cert_verify ssl_no_cn_verify ssl_passphrase_fd ssl_passphrase_file
-ssl_listen_min_proto_version ssl_outgoing_min_proto_version ssl_listen_max_proto_version
-ssl_outgoing_max_proto_version ssl_listen_compression ssl_outgoing_compression
-ssl_no_cipher_server_preference""".split()  # noqa: SIM905 - a table
+SAMPLE_HEAD = """\
+# Configuration of perdition. Every option is here, commented out, at its default.
+#
+# A line holds an option, white space, and its value up to the end of the line. # begins a comment;
+# quotes, or a backslash before a character, take its meaning away, and a backslash at the end of a
+# line joins it with the next. A flag is on when it stands alone or with yes, true or on, and off
+# with no, false or off. What is given on the command line goes over what is given here.
+"""
+MARKDOWN_HEAD = """\
+# Options
+
+Made of the table of options by `python -m perdition.config.render markdown`. The names are those
+of the command line, with `--` before them, and of the configuration file.
+"""
+# The most that 2.2 says in a line of the log.
+LONGEST = 4095
+# The sixth field of what SQL maps are told is a password, and so is this extension of an LDAP URL.
+SQL_MAP = re.compile(r"mysql|postgresql|odbc")
+SQL_PASSWORD = re.compile(r"^((?:[^:]*:){5})[^:]+")
+LDAP_PASSWORD = re.compile(r"(X-BINDPW=)[^,?]+", re.IGNORECASE)
+DUMPED = """
+    add_domain authenticate_in authenticate_timeout bind_address client_server_specification
+    config_file connection_limit connection_logging connect_relog debug domain_delimiter
+    explicit_domain group imap_capability inetd_mode listen_port log_facility log_passwd
+    login_disabled lower_case managesieve_capability map_library map_library_opt no_bind_banner
+    no_daemon no_lookup tcp_keepalive nodename ok_line outgoing_port outgoing_server pid_file
+    pop_capability protocol server_resp_line strip_domain timeout username username_from_database
+    query_key quiet
+""".split()  # noqa: SIM905 - a line a name would be long
+TLS_DUMPED = """
+    ssl_mode ssl_ca_file ssl_ca_path ssl_ca_accept_self_signed ssl_cert_file
+    ssl_cert_accept_expired ssl_cert_accept_not_yet_valid ssl_cert_accept_self_signed
+    ssl_cert_verify_depth ssl_key_file ssl_listen_ciphers ssl_outgoing_ciphers ssl_no_cert_verify
+    ssl_no_client_cert_verify ssl_no_cn_verify ssl_passphrase_fd ssl_passphrase_file
+    ssl_listen_min_proto_version ssl_outgoing_min_proto_version ssl_listen_max_proto_version
+    ssl_outgoing_max_proto_version ssl_listen_compression ssl_outgoing_compression
+    ssl_no_cipher_server_preference
+""".split()  # noqa: SIM905 - a line a name would be long
+# Where 2.2 calls a field other than the option.
 DUMPED_AS = {
-    "ssl_cert_not_yet_valid": "ssl_cert_accept_not_yet_valid",
-    "ssl_cert_self_signed": "ssl_cert_accept_self_signed",
+    "ssl_cert_accept_not_yet_valid": "ssl_cert_not_yet_valid",
+    "ssl_cert_accept_self_signed": "ssl_cert_self_signed",
 }
 
 
-def default_shown(name: str, row: Row) -> str:
-    """The default of an option, as text that gives it."""
-    return row.kind.show(DEFAULTS[name]) if row.shown is None else row.shown
+def sections() -> dict[str, dict[str, Row]]:
+    """Give the rows under their headings, in the order of the table."""
+    found: dict[str, dict[str, Row]] = {}
+    for name, row in ROWS.items():
+        found.setdefault(row.section, {})[name] = row
+    return found
+
+
+def default_of(name: str) -> str:
+    """Write the default of an option as a text that gives it."""
+    return str(ROWS[name].kind.show(DEFAULTS[name]))
 
 
 def usage() -> str:
-    """What ``--help`` says (reference: options.md section 12)."""
+    """Write what ``--help`` says."""
     lines = [
         f"perdition version {__version__}",
         "",
@@ -53,131 +87,108 @@ def usage() -> str:
         "",
         "Usage: perdition [options]",
     ]
-    for heading in HEADINGS:
+    for heading, rows in sections().items():
         lines += ["", f"{heading}:"]
-        for name, row in ROWS.items():
-            if row.section == heading and name not in HIDDEN:
-                lines += entry(name, row)
-    return "\n".join([*lines, "", *textwrap.wrap(NOTES, WIDTH, initial_indent=" ")]) + "\n"
+        for name, row in rows.items():
+            lines += entry(name, row)
+    lines += ["", *textwrap.wrap(NOTES, WIDTH, initial_indent=" ")]
+    return "\n".join(lines) + "\n"
 
 
 def entry(name: str, row: Row) -> list[str]:
-    """An option in ``--help``."""
+    """Write an option as ``--help`` has it."""
     letter = f"-{row.short}|" if row.short else ""
-    text, argument = row.help, ""
+    head, default = f" {letter}--{name}:", []
     if row.kind is not FLAG:
-        argument = f" {row.metavar}"
-        text += f' (default "{default_shown(name, row)}")'
-    wrapped = textwrap.wrap(
-        text, WIDTH, initial_indent="    ", subsequent_indent="    ", break_on_hyphens=False
-    )
-    return [f" {letter}--{name}{argument}:", *wrapped]
+        head = f" {letter}--{name} {row.metavar}:"
+        # Not wrapped: two blanks together mean something in it.
+        default = [f'{INDENT}(default "{row.shown or default_of(name)}")']
+    text = textwrap.wrap(row.help, WIDTH, initial_indent=INDENT, subsequent_indent=INDENT)
+    return [head, *text, *default]
 
 
-def in_file(value: str) -> str:
-    """A value as a configuration file has it."""
-    if value and not re.search(r"[\"'#\\]|^\s|\s$", value):
+def quoted(value: str) -> str:
+    """Write a value as a configuration file has it."""
+    if re.fullmatch(r"""[^\s"'#\\]([^"'#\\]*[^\s"'#\\])?""", value):
         return value
-    if "'" not in value:
-        return f"'{value}'"
-    return '"' + re.sub(r'(["\\])', r"\\\1", value) + '"'
+    return f"'{value}'" if "'" not in value else '"' + re.sub(r'(["\\])', r"\\\1", value) + '"'
 
 
 def sample() -> str:
-    """A configuration file with every option at its default, commented out."""
-    lines = [
-        "# Configuration of perdition: every option, at its default.",
-        "#",
-        "# One option a line: its name, then its value up to the end of the line. A # begins a",
-        "# comment; quotes and \\ keep characters from having a meaning. A flag stands alone.",
-        "# What is given on the command line goes over what stands here.",
-    ]
-    for heading in HEADINGS:
-        lines += ["", f"# {heading}", "# " + "-" * len(heading)]
-        for name, row in ROWS.items():
-            if row.section != heading or not row.in_file:
-                continue
-            lines += ["", *(f"# {each}" for each in textwrap.wrap(row.help, WIDTH))]
-            if row.kind is FLAG:
-                lines.append(f"#{name}")
-            else:
-                lines.append(f"#{name} {in_file(row.kind.show(DEFAULTS[name]))}")
-    return "\n".join(lines) + "\n"
+    """Write a configuration file with every option at its default, commented out."""
+    lines = [SAMPLE_HEAD]
+    for heading, rows in sections().items():
+        lines += [f"# {heading}", "#" * (len(heading) + 2), ""]
+        for name, row in rows.items():
+            if row.in_file:
+                lines += [f"# {line}" for line in textwrap.wrap(row.help, WIDTH)]
+                lines += [f"#{name} {quoted(default_of(name))}", ""]
+    return "\n".join(lines).rstrip("\n") + "\n"
 
 
 def markdown() -> str:
-    """docs/options.md."""
-    lines = [
-        "# Options",
-        "",
-        "Made from the table of options by `python -m perdition.config.render`.",
-    ]
-    for heading in HEADINGS:
-        lines += [
-            "",
-            f"## {heading}",
-            "",
-            "| option | letter | value | default | |",
-            "|---|---|---|---|---|",
-        ]
-        for name, row in ROWS.items():
-            if row.section == heading:
-                default = "" if row.kind is FLAG else f"`{default_shown(name, row)}`"
-                cells = (
-                    f"`{name}`",
-                    row.short,
-                    row.metavar or "flag",
-                    default.replace("``", ""),
-                    row.help,
-                )
-                lines.append("| " + " | ".join(each.replace("|", "\\|") for each in cells) + " |")
-    return "\n".join(lines) + "\n"
+    """Write docs/options.md."""
+    lines = [MARKDOWN_HEAD]
+    for heading, rows in sections().items():
+        lines += [f"## {heading}", ""]
+        for name, row in rows.items():
+            letter = f", `-{row.short}`" if row.short else ""
+            value = "" if row.kind is FLAG else f" `{row.metavar}`"
+            lines += [f"### `{name}`{letter}{value}", "", row.help.replace("\\", "\\\\"), ""]
+            if row.kind is not FLAG:
+                default = row.shown or default_of(name)
+                lines += [f"Default: {f'`{default}`' if default else 'empty'}.", ""]
+    return "\n".join(lines).rstrip("\n") + "\n"
 
 
 def redact(library: str, text: str) -> str:
-    """What a map is told, without the password in it."""
-    if "ldap" in library:
-        return SECRET_EXTENSION.sub(r"\1********", text)
-    if any(name in library for name in ("mysql", "postgresql", "odbc")):
-        return SECRET_FIELD.sub(r"\1********", text)
+    """Write what a map is told without the password in it."""
+    if SQL_MAP.search(library):
+        return SQL_PASSWORD.sub(r"\1********", text)
+    return LDAP_PASSWORD.sub(r"\1********", text)
+
+
+def shown(options: Options, name: str) -> str:
+    """Write the value of an option as the dump has it, without quotes."""
+    text = str(ROWS[name].kind.show(getattr(options, name)))
+    if name == "map_library_opt":
+        return redact(options.map_library, text)
+    if name in ("bind_address", "outgoing_server"):
+        return re.sub(r"[\[\]]", "", text)
     return text
 
 
-def dump(options: Options, node: str) -> tuple[str, str]:
-    """The two lines that debug logs at start (reference: logging.md section 5)."""
-
-    def shown(name: str) -> str:
+def fields(options: Options, node: str) -> Iterator[str]:
+    """Write the fields of the first line of the dump."""
+    for name in DUMPED:
         if name == "nodename":
-            return f'"{node}"'
-        value = getattr(options, DUMPED_AS.get(name, name))
-        if isinstance(value, bool):
-            return f'"{FLAG.show(value)}"' if name.startswith("ssl_") else FLAG.show(value)
-        if isinstance(value, int) and name != "ssl_mode":
-            return str(value)
-        match name:
-            case "add_domain":
-                text = show_add_domain(value)
-            case "strip_domain" | "lower_case":
-                text = show_states(value)
-            case "ssl_mode":
-                text = show_ssl_mode(value)
-            case "bind_address" | "outgoing_server" | "query_key":
-                text = ",".join(value)
-            case "map_library_opt":
-                text = redact(options.map_library, value)
-            case _:
-                text = str(value)
-        return f'"{text}"'
+            yield f'nodename="{node}"'
+        elif isinstance(getattr(options, name), int):
+            yield f"{name}={shown(options, name)}"
+        else:
+            yield f'{name}="{shown(options, name)}"'
 
+
+def tls_fields(options: Options) -> Iterator[str]:
+    """Write the fields of the second line, where flags are quoted and one comma is missing."""
+    for name in TLS_DUMPED:
+        is_number = ROWS[name].metavar in ("NUMBER", "DEPTH")
+        value = shown(options, name) if is_number else f'"{shown(options, name)}"'
+        comma = "" if name == "ssl_no_cn_verify" else ","
+        yield f"{DUMPED_AS.get(name, name)}={value}{comma} "
+
+
+def dump(options: Options, node: str) -> tuple[str, str]:
+    """Write the two lines that debug logs at start, for a host of that name."""
     first, second, third = options.masks
-    line = ", ".join(f"{name}={shown(name)}" for name in DUMP)
-    tls_line = "".join(
-        f"{name}={shown(name)}" + (" " if name == "ssl_no_cn_verify" else ", ") for name in TLS_DUMP
-    )
-    return (
-        f"{line} (mask=0x{first:08x} {second:08x})",
-        f"{tls_line}(ssl_mask=0x{third:08x}) ",
-    )
+    line = f"{', '.join(fields(options, node))} (mask=0x{first:08x} {second:08x})"
+    return cut(line), cut(f"{''.join(tls_fields(options))}(ssl_mask=0x{third:08x}) ")
+
+
+def cut(line: str) -> str:
+    """Cut a line where 2.2 does."""
+    octets = line.encode("utf-8", "surrogateescape")
+    return octets[:LONGEST].decode("utf-8", "surrogateescape")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,64 @@
+"""The options that 2.2 has not, in the order of ``--help``."""
+
+from dataclasses import dataclass
+
+from perdition.config import kinds
+from perdition.config.general_options import GeneralOptions
+from perdition.config.table import flag, option
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AddedOptions(GeneralOptions):
+    """Processes, bounds, and what helps to try a configuration."""
+
+    workers: int = option(
+        0,
+        kinds.NUMBER,
+        "Worker processes; 0 for as many as the CPUs that this process may use.",
+        metavar="COUNT",
+    )
+    login_threads: int = option(
+        256,
+        kinds.AT_LEAST_TWO,
+        "Most connections of a worker that have not logged in; at the bound the oldest gives way.",
+        metavar="COUNT",
+    )
+    login_attempts: int = option(
+        100,
+        kinds.NUMBER,
+        "Failed log-ins until a connection is closed; 0 for no limit.",
+        metavar="COUNT",
+    )
+    login_timeout: int = option(
+        3600,
+        kinds.SECONDS,
+        "Whole time from the connection to the log-in; 0 for no limit.",
+        metavar="SECONDS",
+    )
+    connect_timeout: int = option(
+        30,
+        kinds.SECONDS,
+        "Longest wait for a real server to take the connection; 0 for the kernel's limit.",
+        metavar="SECONDS",
+    )
+    failure_delay: int = option(
+        3,
+        kinds.SECONDS,
+        "Pause before the answer to a command or log-in that failed.",
+        metavar="SECONDS",
+    )
+    drain_timeout: int | None = option(
+        None,
+        kinds.OPTIONAL_SECONDS,
+        "How long sessions may go on when the program is told to end; 0 ends them at once. Empty: "
+        "as long as they like as a daemon, 10 seconds in the foreground.",
+        metavar="SECONDS",
+    )
+    client_server_allow: tuple[str, ...] = option(
+        (),
+        kinds.NETWORKS,
+        "Hosts, addresses and networks that client_server_specification may name. Empty: any.",
+        metavar="HOST[,HOST...]",
+    )
+    check_config: bool = flag("Say whether the configuration can be used, and exit.", in_file=False)
+    version: bool = flag("Show the version and exit.", in_file=False)

@@ -1,0 +1,71 @@
+"""What needs more than one option: those that do not go together, and those without effect."""
+
+from typing import Any
+
+from perdition.config import ConfigError
+from perdition.config.kinds import PROTO_VERSIONS
+from perdition.config.options import DEFAULTS, Options
+from perdition.config.settings import Given, Level
+
+ORDER = list(PROTO_VERSIONS)
+SIDES = ("listen", "outgoing")
+
+
+def lower_default_minimum(values: dict[str, Any]) -> None:
+    """Let a highest version below our default lowest stand, as it could with 2.2's default."""
+    for side in SIDES:
+        low, high = f"ssl_{side}_min_proto_version", values.get(f"ssl_{side}_max_proto_version")
+        if high and low not in values:
+            values[low] = min(DEFAULTS[low], high, key=ORDER.index)
+
+
+def check(options: Options, given: Level) -> None:
+    """Check that options go together.
+
+    Raises:
+        ConfigError: they do not.
+    """
+    if options.ssl_mode.is_contradictory:
+        raise ConfigError(
+            f"{given['ssl_mode'].where}: ssl_mode {given['ssl_mode'].text!r}: on one side there "
+            "can be either ssl_... or tls_..., not both",
+            "invalid ssl_mode combination",
+        )
+    for side in SIDES:
+        low, high = f"ssl_{side}_min_proto_version", f"ssl_{side}_max_proto_version"
+        most = getattr(options, high)
+        if most and ORDER.index(getattr(options, low)) > ORDER.index(most):
+            raise conflict(given[low], given[high], f"{low} is greater than {high}")
+    descriptor, file = given.get("ssl_passphrase_fd"), given.get("ssl_passphrase_file")
+    if descriptor and file and file.text:
+        message = "Only one of ssl_passphrase_fd and ssl_passphrase_file may be specified"
+        raise conflict(descriptor, file, message)
+
+
+def conflict(one: Given, other: Given, message: str) -> ConfigError:
+    """Say that two options do not go together."""
+    has_usage = one.is_on_command_line or other.is_on_command_line
+    return ConfigError(
+        f"{one.where}: {one.name} {one.text!r} does not go with {other.name} {other.text!r} "
+        f"({other.where}): {message}",
+        message if has_usage else "",
+        usage=has_usage,
+    )
+
+
+def warnings(options: Options, given: Level) -> list[str]:
+    """Say what the operator should know of options that are accepted."""
+    found = []
+    for name in (f"ssl_{side}_compression" for side in SIDES):
+        if getattr(options, name):
+            found.append(
+                f"{given[name].where}: {name}: has no effect, for TLS does not compress any more: "
+                "what is said could be guessed from how well it is compressed"
+            )
+    for name in (f"ssl_{side}_{end}_proto_version" for side in SIDES for end in ("min", "max")):
+        if getattr(options, name) == "sslv3" and name in given:
+            found.append(
+                f"{given[name].where}: {name} 'sslv3': there is no SSLv3 any more; the lowest "
+                "version that OpenSSL has is meant"
+            )
+    return found

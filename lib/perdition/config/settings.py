@@ -1,0 +1,110 @@
+"""What was given on the command line or in a file, and its values by the kinds of the table."""
+
+import difflib
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
+
+from configobj import ConfigObj
+from configobj.validate import ValidateError, Validator
+
+from perdition.config import ConfigError
+from perdition.config.kinds import BadValue, Kind
+from perdition.config.options import ROWS
+
+COMMAND_LINE = "command line"
+
+
+class Given(NamedTuple):
+    """An option as it was given.
+
+    Attributes:
+        where: the command line, or file and line.
+        name: the option's long name.
+        text: its value; "yes" for a flag that stands alone.
+    """
+
+    where: str
+    name: str
+    text: str
+
+    @property
+    def is_on_command_line(self) -> bool:
+        """Whether it was given there, and not in a file."""
+        return self.where == COMMAND_LINE
+
+
+Level = dict[str, Given]
+
+
+def gather(settings: Iterable[Given]) -> Level:
+    """Put the settings of the command line, or of a file, in order by their names.
+
+    Of an option that is repeated the last one counts, or all of them where they accumulate. An
+    option that stands for others gives them its text where they have none of their own.
+    """
+    level: Level = {}
+    for given in settings:
+        if ROWS[given.name].kind.accumulates and given.name in level:
+            texts = (level[given.name].text, given.text)
+            level[given.name] = given._replace(text=",".join(filter(None, texts)))
+        else:
+            level[given.name] = given
+    for given in list(level.values()):
+        for name in ROWS[given.name].sets if given.text else ():
+            level.setdefault(name, given._replace(name=name))
+    return level
+
+
+def convert(level: Level) -> dict[str, Any]:
+    """Convert texts to values.
+
+    Raises:
+        ConfigError: a text is not of its option's kind.
+    """
+    config = ConfigObj(
+        {name: given.text for name, given in level.items()},
+        configspec=ConfigObj(SPEC, interpolation=False, list_values=False, _inspec=True),
+        interpolation=False,
+        list_values=False,
+    )
+    outcome = config.validate(VALIDATOR, preserve_errors=True)
+    for name, given in level.items():
+        if isinstance(outcome, dict) and isinstance(outcome.get(name), ValidateError):
+            raise refusal(given, outcome[name].__cause__)
+    return {name: config[name] for name in level}
+
+
+def refusal(given: Given, bad: BadValue) -> ConfigError:
+    """Say that a text is not of its option's kind."""
+    row = ROWS[given.name]
+    has_usage = given.is_on_command_line or row.kind.is_shown_usage
+    key = f"{row.short}|{given.name}" if row.short else given.name
+    message = row.kind.complaint.format(name=given.name, key=key, word=bad.word)
+    return ConfigError(
+        f"{given.where}: {given.name} {given.text!r}: {bad}",
+        message if has_usage else "",
+        usage=has_usage,
+    )
+
+
+def unknown(where: str, written: str, name: str, message: str = "") -> ConfigError:
+    """Say that there is no such option, and which one may be meant."""
+    near = difflib.get_close_matches(name, ROWS, 1)
+    hint = f"; did you mean {near[0]}?" if near else ""
+    return ConfigError(f"{where}: {written}: unknown option{hint}", message, usage=bool(message))
+
+
+def checker(kind: Kind[Any]) -> Callable[[str], Any]:
+    """Make the function that checks a kind for `Validator`."""
+
+    def check(text: str) -> Any:
+        try:
+            return kind.parse(text)
+        except BadValue as bad:
+            raise ValidateError from bad
+
+    return check
+
+
+SPEC = {name: row.kind.name for name, row in ROWS.items()}
+VALIDATOR = Validator({row.kind.name: checker(row.kind) for row in ROWS.values()})

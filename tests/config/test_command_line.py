@@ -1,0 +1,367 @@
+"""The command line, and how it goes together with the file."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from perdition.config import ConfigError, HelpWanted, VersionWanted
+from perdition.config import options as table
+from perdition.config.command_line import Loaded, load
+from perdition.config.options import LETTERS, Options
+from perdition.config.ssl_mode import SslMode
+from perdition.identity import AddDomain, State
+
+
+@pytest.fixture(autouse=True)
+def not_posix(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("POSIXLY_CORRECT", raising=False)
+
+
+def line(*arguments: str, program: str = "perdition.imap4") -> Loaded:
+    """Load these arguments without a file."""
+    return load(program, ["-f", "", *arguments])
+
+
+def options(*arguments: str) -> Options:
+    return line(*arguments).options
+
+
+def refused(*arguments: str, program: str = "perdition.imap4") -> ConfigError:
+    """Load what cannot be loaded."""
+    with pytest.raises(ConfigError) as caught:
+        line(*arguments, program=program)
+    return caught.value
+
+
+FORMS = [
+    (["--timeout", "5"], {"timeout": 5}),
+    (["--timeout=5"], {"timeout": 5}),
+    (["-t", "5"], {"timeout": 5}),
+    (["-t5"], {"timeout": 5}),
+    (["-t=5"], {"timeout": 5}),
+    (["-t", ""], {"timeout": 0}),
+    (["--timeout="], {"timeout": 0}),
+    (["-t", "5", "-t", "6"], {"timeout": 6}),
+    (["-nBt6"], {"no_lookup": True, "no_bind_banner": True, "timeout": 6}),
+    (["-n", "-n"], {"no_lookup": True}),
+    (["-O", "-n"], {"ok_line": "-n", "no_lookup": False}),
+    (["-O", "--"], {"ok_line": "--"}),
+    (["-O=a=b"], {"ok_line": "a=b"}),
+    (["--ok_line=a=b"], {"ok_line": "a=b"}),
+    (["--ok_line", "None"], {"ok_line": "None"}),
+    (["--ok_line", "%(x)s, $y"], {"ok_line": "%(x)s, $y"}),
+    (["-n", "--"], {"no_lookup": True}),
+    (["-P", "imap4s"], {"protocol": "IMAP4S", "listen_port": "imaps"}),
+    (["-S", "remote_login", "-S", "local_auth"], {"strip_domain": {*list(State)[1:]}}),
+    (["-A", "all,2", "-A", "remote_login"], {"add_domain": AddDomain(frozenset(State), 2)}),
+    (["-A", ""], {"add_domain": AddDomain()}),
+    (
+        ["--ssl_mode", "ssl_listen", "--ssl_mode", "tls_outgoing"],
+        {"ssl_mode": SslMode.SSL_LISTEN | SslMode.TLS_OUTGOING},
+    ),
+    (["--ssl_mode", "", "--ssl_mode", "tls_all"], {"ssl_mode": SslMode.TLS_ALL}),
+    (["-s", "", "-b", "", "--query_key", ""], {"outgoing_server": (), "bind_address": ()}),
+    (["-I", "X"], {"imap_capability": "X", "pop_capability": "X", "managesieve_capability": "X"}),
+    (["--imap_capability", "Y", "-I", "X"], {"imap_capability": "Y", "pop_capability": "X"}),
+    (["-I", ""], {"imap_capability": "IMAP4 IMAP4REV1"}),
+    (["--server_ok_line"], {"server_resp_line": True}),
+    (["--drain_timeout", "0"], {"drain_timeout": 0}),
+    (["-l", ""], {"listen_port": "imap"}),
+    (["-l", "protocol dependent", "-n"], {"listen_port": "143"}),
+    (["-l", "2143", "-p", "imap2"], {"listen_port": "2143", "outgoing_port": "imap2"}),
+    (["--pid_file", ""], {"pid_file": ""}),
+]
+
+
+@pytest.mark.parametrize(("arguments", "values"), FORMS)
+def test_every_form_of_an_option_is_read(arguments: list[str], values: dict[str, Any]) -> None:
+    found = options(*arguments)
+    assert {name: getattr(found, name) for name in values} == values
+
+
+REFUSED = [
+    (["--frobnicate"], "options: --frobnicate: unknown option"),
+    (["--frobnicate=1"], "options: --frobnicate=1: unknown option"),
+    (["-Z"], "options: -Z: unknown option"),
+    (["-nZ"], "options: -nZ: unknown option"),
+    (["-n", "--frobnicate"], "options: --frobnicate: unknown option"),
+    (["--tim", "5"], "options: --tim: unknown option"),
+    (["somewhere"], "options: trailing argument: somewhere"),
+    (["one", "two"], "options: trailing argument: one\noptions: trailing argument: two"),
+    (["one", "-n", "--", "-B"], "options: trailing argument: one\noptions: trailing argument: -B"),
+    (["-"], "options: trailing argument: -"),
+    (["-imap_capability", "X"], "options: trailing argument: X"),
+    (["--listen_port"], "options: --listen_port: missing argument"),
+    (["-l"], "options: -l: missing argument"),
+    (["-nl"], "options: -nl: missing argument"),
+    (["--no_lookup=yes"], "options: --no_lookup=yes: option does not take an argument"),
+    (["--help=yes"], "options: --help=yes: option does not take an argument"),
+    (["-n=1"], "options: -n=1: option does not take an argument"),
+    (["-P", "SMTP"], 'Unknown protocol: "SMTP"'),
+    (["-P", ""], 'Unknown protocol: ""'),
+    (["-t", "soon"], "Parameter to t|timeout must be a positive integer"),
+    (["--timeout", "-1"], "Parameter to t|timeout must be a positive integer"),
+    (["-L", "x"], "Parameter to L|connection_limit must be a positive integer"),
+    (
+        ["--authenticate_timeout", "x"],
+        "Parameter to authenticate_timeout must be a positive integer",
+    ),
+    (["--connect_relog", "x"], "Parameter to connect_relog must be a positive integer"),
+    (["--pid_file", "run/pid"], 'Invalid pid file: "run/pid"'),
+    (["--log_passwd", "sometimes"], 'Invalid log_passwd mode: "sometimes"'),
+    (["-S", "sometimes"], "unknown state for strip_domain: sometimes"),
+    (["-A", "sometimes"], "unknown state for add_domain: sometimes"),
+    (["--lower_case", "sometimes"], "unknown state for lower_case: sometimes"),
+    (["--lower_case", "{0}"], "unknown state for lower_case: {0}"),
+    (["--ssl_mode", "sometimes"], "unknown ssl_mode: sometimes"),
+    (["--ssl_listen_min_proto_version", "tlsv9"], "Unknown ssl_listen_min_proto_version"),
+    (["--ssl_listen_min_proto_version", ""], "Unknown ssl_listen_min_proto_version"),
+    (["--ssl_outgoing_min_proto_version", "x"], "Unknown ssl_outgoing_min_proto_version"),
+    (["--ssl_outgoing_max_proto_version", "x"], "Unknown ssl_outgoing_max_proto_version"),
+    (
+        ["--ssl_listen_min_proto_version", "tlsv1.2", "--ssl_listen_max_proto_version", "tlsv1"],
+        "ssl_listen_min_proto_version is greater than ssl_listen_max_proto_version",
+    ),
+    (
+        [
+            "--ssl_outgoing_min_proto_version",
+            "tlsv1.3",
+            "--ssl_outgoing_max_proto_version",
+            "sslv3",
+        ],
+        "ssl_outgoing_min_proto_version is greater than ssl_outgoing_max_proto_version",
+    ),
+    (["--ssl_passphrase_fd", "x"], ""),
+    (
+        ["--ssl_passphrase_fd", "3", "--ssl_passphrase_file", "/dev/null"],
+        "Only one of ssl_passphrase_fd and ssl_passphrase_file may be specified",
+    ),
+    (["-D", ""], ""),
+    (["--query_key", "\\x"], ""),
+    (["--ssl_outgoing_ciphers", "nonsense"], ""),
+    (["--client_server_allow", "192.0.2.0/99"], ""),
+    (["--login_threads", "1"], "Parameter to login_threads must be a positive integer"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "message"), REFUSED)
+def test_what_2_2_refuses_is_refused_in_its_words(arguments: list[str], message: str) -> None:
+    error = refused(*arguments)
+    assert (error.message, error.usage) == (message, True)
+    assert error.explanation.startswith("command line: ")
+    assert "\n" not in error.explanation
+    assert str(error) == error.explanation
+
+
+@pytest.mark.parametrize("mode", ["ssl_listen,tls_listen", "ssl_all,tls_outgoing_force"])
+def test_a_contradictory_mode_is_refused_without_the_usage_text(mode: str) -> None:
+    error = refused("--ssl_mode", mode)
+    assert (error.message, error.usage) == ("invalid ssl_mode combination", False)
+    assert mode in error.explanation
+
+
+def test_an_explanation_says_where_which_value_and_what_is_right() -> None:
+    assert refused("-t", "soon").explanation == (
+        "command line: timeout 'soon': must be a whole number from 0 to 2147483647"
+    )
+    assert refused("--time_out", "5").explanation == (
+        "command line: --time_out: unknown option; did you mean timeout?"
+    )
+
+
+@pytest.mark.parametrize("arguments", [["-h"], ["--help"], ["-nh"], ["-h", "--frobnicate"]])
+def test_help_acts_as_soon_as_it_is_met(arguments: list[str]) -> None:
+    with pytest.raises(HelpWanted):
+        line(*arguments)
+
+
+def test_version_acts_as_soon_as_it_is_met() -> None:
+    with pytest.raises(VersionWanted):
+        line("--version", "--frobnicate")
+
+
+def test_options_after_a_word_are_words_where_posix_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("POSIXLY_CORRECT", "1")
+    assert refused("one", "-h").message == (
+        "options: trailing argument: one\noptions: trailing argument: -h"
+    )
+
+
+PROGRAMS = [
+    ("perdition", "POP3", "pop3", "110"),
+    ("/usr/sbin/perdition.pop3", "POP3", "pop3", "110"),
+    ("perdition.pop3s", "POP3S", "pop3s", "995"),
+    ("./perdition.imap4", "IMAP4", "imap", "143"),
+    ("perdition.imap4s", "IMAP4S", "imaps", "993"),
+    ("perdition.imaps", "IMAP4S", "imaps", "993"),
+    ("perdition.managesieve", "MANAGESIEVE", "sieve", "4190"),
+    ("PERDITION.IMAP4", "POP3", "pop3", "110"),
+    ("mydaemon", "POP3", "pop3", "110"),
+]
+
+
+@pytest.mark.parametrize(("program", "protocol", "port", "number"), PROGRAMS)
+def test_the_name_chooses_protocol_ports_and_pid_file(
+    program: str, protocol: str, port: str, number: str
+) -> None:
+    found = line(program=program).options
+    name = program.rpartition("/")[2]
+    assert (found.program, found.protocol) == (name, protocol)
+    assert (found.listen_port, found.outgoing_port) == (port, port)
+    assert found.pid_file == f"/var/run/{name}/{name}.pid"
+    assert line("-n", program=program).options.listen_port == number
+
+
+def test_ports_are_those_of_the_protocol_that_was_asked_for() -> None:
+    assert line("-P", "managesieve", program="perdition.pop3s").options.outgoing_port == "sieve"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "mode"),
+    [
+        (["-P", "IMAP4S"], SslMode.SSL_ALL),
+        (["-P", "POP3S"], SslMode.SSL_ALL),
+        (["-P", "IMAP4"], SslMode.EMPTY),
+        (["-P", "IMAP4S", "--ssl_mode", "none"], SslMode.NONE),
+        (["-P", "POP3S", "--ssl_mode", "ssl_listen"], SslMode.SSL_LISTEN),
+    ],
+)
+def test_the_mode_in_force_depends_on_the_protocol(arguments: list[str], mode: SslMode) -> None:
+    assert options(*arguments).effective_ssl_mode == mode
+
+
+@pytest.mark.parametrize(
+    ("arguments", "is_foreground"),
+    [([], False), (["--no_daemon"], True), (["-i"], True), (["-F-"], True), (["-F", "+x"], True)],
+)
+def test_the_foreground_is_asked_for_in_several_ways(
+    arguments: list[str], is_foreground: bool
+) -> None:
+    assert options(*arguments).is_foreground is is_foreground
+
+
+def test_the_group_is_nobody_where_there_is_no_nogroup(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_group(name: str) -> None:
+        raise KeyError(name)
+
+    monkeypatch.setattr(table.grp, "getgrnam", no_group)
+    assert options().group == "nobody"
+    assert options("-g", "mail").group == "mail"
+
+
+MASKS = [
+    ([], (0x400, 0, 0)),
+    (["-b", "h", "-s", "h", "--query_key", "x"], (0x40800404, 0, 0)),
+    (["-C"], (0x420, 0, 0)),
+    (["-d"], (0x480, 0, 0)),
+    (["-o"], (0x2000400, 0, 0)),
+    (["--server_ok_line"], (0x2000400, 0, 0)),
+    (["-I", "X"], (0x400, 0xE0, 0)),
+    (["--pid_file", "", "-O", "x"], (0x400, 3, 0)),
+    (["--ssl_mode", "none", "--ssl_no_cn_verify"], (0x400, 0, 0x4400)),
+]
+
+
+@pytest.mark.parametrize(("arguments", "masks"), MASKS)
+def test_the_masks_show_what_was_on_the_command_line(
+    arguments: list[str], masks: tuple[int, int, int]
+) -> None:
+    assert options(*arguments).masks == masks
+
+
+def test_compression_is_accepted_with_a_warning() -> None:
+    (warning,) = line("--ssl_outgoing_compression").warnings
+    assert warning.startswith("command line: ssl_outgoing_compression: has no effect")
+
+
+def test_sslv3_is_accepted_with_a_warning() -> None:
+    loaded = line("--ssl_listen_min_proto_version", "SSLv3")
+    assert loaded.options.ssl_listen_min_proto_version == "sslv3"
+    assert len(loaded.warnings) == 1
+    assert not line().warnings
+
+
+def test_a_highest_version_below_the_default_lowest_is_the_lowest_too() -> None:
+    found = options("--ssl_outgoing_max_proto_version", "tlsv1.1")
+    assert found.ssl_outgoing_min_proto_version == "tlsv1.1"
+    assert found.ssl_listen_min_proto_version == "tlsv1.2"
+
+
+PASSWORD = "geheim"
+
+
+def test_no_password_of_a_map_is_in_a_repr() -> None:
+    loaded = line("-m", f"host:3306:db:table:user:{PASSWORD}")
+    assert PASSWORD not in repr(loaded)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "perdition.conf"
+
+
+LEVELS = [
+    ("timeout 5", ["-t", "6"], {"timeout": 6}),
+    ("bind_address 127.0.0.1", ["-b", "127.0.0.2"], {"bind_address": ("127.0.0.2",)}),
+    ("outgoing_server a", ["-s", "b"], {"outgoing_server": ("b",)}),
+    ("query_key a", ["--query_key", "b"], {"query_key": ("b",)}),
+    ("add_domain all,5\nL 7", ["-b", "h"], {"connection_limit": 7}),
+    ("add_domain all,5", ["-A", "3"], {"add_domain": AddDomain(frozenset(), 3)}),
+    ("debug", ["-C"], {"debug": True, "connection_logging": True}),
+    ("connection_logging", ["-d"], {"debug": True, "connection_logging": True}),
+    ("ssl_listen_ciphers HIGH", ["--ssl_outgoing_ciphers", "ALL"], {"ssl_listen_ciphers": "HIGH"}),
+    ("ssl_no_cert_verify", ["--ssl_no_client_cert_verify"], {"ssl_no_cert_verify": True}),
+    ("no_lookup off", ["-n"], {"no_lookup": True}),
+    ("strip_domain all", ["-S", "remote_login"], {"strip_domain": {State.REMOTE_LOGIN}}),
+    ("ssl_mode tls_listen", ["--ssl_mode", "ssl_listen"], {"ssl_mode": SslMode.SSL_LISTEN}),
+    ("protocol POP3", ["-P", "IMAP4"], {"protocol": "IMAP4", "listen_port": "imap"}),
+    ("protocol imap4s", [], {"protocol": "IMAP4S", "listen_port": "imaps"}),
+    ("no_lookup", [], {"listen_port": "110"}),
+    ("capability F", ["-I", "L"], {"imap_capability": "L"}),
+    ("imap_capability F", ["-I", "L"], {"imap_capability": "L"}),
+    ("capability F", ["--imap_capability", "L"], {"imap_capability": "L", "pop_capability": "F"}),
+    ("ok_line x", ["-O", ""], {"ok_line": ""}),
+]
+
+
+@pytest.mark.parametrize(("text", "arguments", "values"), LEVELS)
+def test_the_command_line_goes_over_the_file_option_by_option(
+    file: Path, text: str, arguments: list[str], values: dict[str, Any]
+) -> None:
+    file.write_text(text)
+    found = load("perdition", ["-f", str(file), *arguments]).options
+    assert {name: getattr(found, name) for name in values} == values
+
+
+def test_pass_phrases_from_two_places_do_not_go_together(file: Path) -> None:
+    file.write_text("\nssl_passphrase_fd 3\n")
+    with pytest.raises(ConfigError) as caught:
+        load("perdition", ["-f", str(file), "--ssl_passphrase_file", "/x"])
+    assert caught.value.usage
+    assert f"{file}:2: ssl_passphrase_fd '3'" in caught.value.explanation
+
+
+def test_a_pass_phrase_file_that_is_not_set_is_no_conflict() -> None:
+    found = options("--ssl_passphrase_fd", "3", "--ssl_passphrase_file", "")
+    assert found.ssl_passphrase_fd == 3
+
+
+WORDS = st.sampled_from(
+    ["-", "--", "-n", "-nB", "--no_lookup", "--timeout", "--ssl_mode=", "-f", ""]
+)
+
+
+@given(
+    st.lists(WORDS | st.sampled_from([f"-{letter}" for letter in LETTERS]) | st.text(max_size=9))
+)
+def test_no_command_line_raises_anything_else(arguments: list[str]) -> None:
+    try:
+        found = load("perdition", [*arguments, "-f", ""], Path("/nonexistent")).options
+    except (ConfigError, HelpWanted, VersionWanted):
+        return
+    assert found.program == "perdition"
