@@ -181,7 +181,8 @@ class Worker:
             session = make_session(self.service, sock, ends)
             self.log.info(logs.connected(session.peers))
             if self._enters():
-                handed_over = self._run(session, descriptor)
+                session.is_logged_in = lambda: self.logins.release(descriptor)
+                handed_over = self._run(session)
             else:
                 self.log.warning(f"connection_limit reached: {session.peers} is turned away")
         except OSError as error:
@@ -196,12 +197,11 @@ class Worker:
                     session.channel.close()
                 sock.close()
 
-    def _run(self, session: Session, descriptor: int) -> bool:
+    def _run(self, session: Session) -> bool:
         """Serve a session that has been let in."""
         handed_over = False
         try:
             established = session.run()
-            self.logins.release(descriptor)
             if established is not None:
                 relay_session(self.relay, established)
                 handed_over = True

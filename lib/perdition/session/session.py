@@ -116,6 +116,7 @@ class Session:
 
     Attributes:
         broke_off: it ended in a way that the original counts as a failure.
+        is_logged_in: called before the client is told that it is logged in.
     """
 
     def __init__(self, service: Service, channel: Channel, ends: Ends) -> None:
@@ -140,6 +141,7 @@ class Session:
         self.tags = imap4.Tags()
         self.failures = 0
         self.broke_off = False
+        self.is_logged_in: Callable[[], None] = lambda: None
 
     def run(self) -> Established | None:
         """Serve the client until it is logged in or gone.
@@ -332,6 +334,7 @@ class Attempt:
             return verdict
         if not self.options.server_resp_line:
             verdict = replace(verdict, line=b"")
+        session.is_logged_in()
         session.client.accept(verdict)
         session.channel.flush(session.wire)
         line = self.log_auth(protocols.OK)

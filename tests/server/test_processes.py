@@ -1,0 +1,283 @@
+"""Master and workers: signals, limits, and what happens when one of them dies."""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from server.conftest import ROOT, Client, Program, Start, is_running, wait_until
+
+
+@contextlib.contextmanager
+def closing(*clients: Client) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        for client in clients:
+            client.close()
+
+
+def refused(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), 1).close()
+    except ConnectionRefusedError:
+        return True
+    return False
+
+
+def test_there_are_as_many_workers_as_asked_for(start: Start) -> None:
+    program = start("--workers", "3")
+    wait_until(lambda: len(program.workers()) == 3, "three workers")
+
+
+def test_term_lets_sessions_go_on(start: Start) -> None:
+    program = start()
+    client = program.logged_in()
+    with closing(client):
+        program.kill(signal.SIGTERM)
+        assert program.process.wait(10) == 0
+        assert refused(program.port)
+        assert not program.pid_path.exists()
+        assert client.works()
+        assert client.ask("QUIT") == b"+OK QUIT\r\n"
+    wait_until(lambda: not any(map(is_running, program.workers_seen)), "the workers have left")
+    assert "Exiting on signal 15" in program.log()
+    program.wait_log("Closing session:")
+
+
+def test_int_ends_sessions_at_once(start: Start) -> None:
+    program = start()
+    client = program.logged_in()
+    with closing(client):
+        program.kill(signal.SIGINT)
+        assert program.process.wait(10) == 0
+        assert client.line() == b""
+    wait_until(lambda: not any(map(is_running, program.workers_seen)), "the workers have left")
+
+
+def test_a_second_term_to_the_workers_ends_them(start: Start) -> None:
+    program = start("--workers", "1")
+    client = program.logged_in()
+    with closing(client):
+        (worker,) = program.workers()
+        program.kill(signal.SIGTERM)
+        program.process.wait(10)
+        os.kill(worker, signal.SIGTERM)
+        wait_until(lambda: not is_running(worker), "the worker has left")
+        assert client.line() == b""
+
+
+def test_sessions_are_ended_after_drain_timeout(start: Start) -> None:
+    program = start("--drain_timeout", "1")
+    client = program.logged_in()
+    with closing(client):
+        program.kill(signal.SIGTERM)
+        program.process.wait(10)
+        assert client.line() == b""
+
+
+def test_workers_leave_when_the_master_is_killed(start: Start) -> None:
+    program = start()
+    client = program.logged_in()
+    with closing(client):
+        program.workers()
+        program.process.kill()
+        program.process.wait()
+        wait_until(lambda: refused(program.port), "nobody listens")
+        assert client.works()
+        client.ask("QUIT")
+    wait_until(lambda: not any(map(is_running, program.workers_seen)), "the workers have left")
+
+
+def test_a_killed_worker_is_replaced_and_the_other_one_untouched(start: Start) -> None:
+    program = start("--workers", "2")
+    clients = [program.logged_in() for _ in range(12)]
+    with closing(*clients):
+        victim, _other = program.workers()
+        os.kill(victim, signal.SIGKILL)
+        wait_until(lambda: victim not in program.workers() and len(program.workers()) == 2, "two")
+        alive = [client for client in clients if client.works()]
+        assert len(alive) < 12
+        fresh = program.logged_in()
+        with closing(fresh):
+            assert fresh.works()
+        assert all(client.works() for client in alive)
+    program.wait_log("ended with signal 9: starting another")
+
+
+def test_hup_reads_the_map_again_and_a_broken_one_changes_nothing(
+    start: Start, tmp_path: Path
+) -> None:
+    popmap = tmp_path / "re"
+    popmap.write_text("^ann$: 127.0.0.1:1\n")
+    program = start("-M", "posix_regex", "-m", str(popmap))
+    client = program.connect()
+    with closing(client):
+        client.ask("USER ann")
+        assert client.ask("PASS x") == b"-ERR failed: Could not connect to server\r\n"
+    popmap.write_text("^bob$: 127.0.0.1:1\n")
+    before = program.workers()
+    program.kill(signal.SIGHUP)
+    wait_until(lambda: not set(before) & set(program.workers()), "new workers")
+    with closing(program.logged_in()):
+        pass
+    popmap.write_text("^ann(: 127.0.0.1:1\n")
+    program.kill(signal.SIGHUP)
+    program.wait_log("the one of before stays in use")
+    with closing(program.logged_in()):
+        pass
+
+
+def test_hup_opens_the_log_again_for_old_workers_too(start: Start) -> None:
+    program = start("--workers", "1")
+    client = program.logged_in()
+    with closing(client):
+        moved = program.log_path.with_suffix(".1")
+        program.log_path.rename(moved)
+        program.kill(signal.SIGHUP)
+        program_has_log = program.log_path.exists
+        wait_until(program_has_log, "a new log")
+        program.wait_log("Reopened logger")
+        client.ask("QUIT")
+        assert client.line() == b""
+    program.wait_log("Closing session:")
+    assert "Closing session:" not in moved.read_text()
+
+
+def test_the_oldest_connection_without_a_login_gives_way(start: Start) -> None:
+    program = start("--workers", "1", "--login_threads", "3")
+    program.wait_log("Fatal Error reading")
+    clients = [program.connect() for _ in range(5)]
+    with closing(*clients):
+        assert clients[0].line() == b""
+        assert clients[1].line() == b""
+        assert clients[4].ask("CAPA").startswith(b"+OK")
+        clients[4].line(), clients[4].line(), clients[4].line()
+        clients[4].log_in()
+
+
+def test_sessions_that_are_logged_in_need_no_thread(start: Start) -> None:
+    program = start("--workers", "1", "--login_threads", "2")
+    program.wait_log("Fatal Error reading")
+    clients = [program.logged_in() for _ in range(20)]
+    with closing(*clients):
+        assert all(client.works() for client in clients)
+
+
+def test_connection_limit_turns_away_and_goes_on(start: Start) -> None:
+    program = start("--connection_limit", "2", "--workers", "2")
+    program.wait_log("Fatal Error reading")
+    clients = [program.logged_in(), program.logged_in()]
+    with closing(*clients):
+        with socket.create_connection(("127.0.0.1", program.port), 5) as third:
+            third.settimeout(10)
+            assert third.recv(1) == b""
+        program.wait_log("is turned away")
+        assert clients[0].ask("QUIT").startswith(b"+OK")
+        assert clients[0].line() == b""
+    program.wait_log("Closing session", 1)
+    with closing(program.logged_in()):
+        pass
+
+
+def test_attempts_are_limited(start: Start) -> None:
+    program = start("--login_attempts", "2")
+    client = program.connect()
+    with closing(client):
+        for _ in range(2):
+            client.ask("USER ann")
+            assert client.ask("PASS wrong").startswith(b"-ERR")
+        assert client.line() == b"-ERR Too many failed log-ins, mate\r\n"
+        assert client.line() == b""
+
+
+def test_the_time_for_a_login_is_limited(start: Start) -> None:
+    program = start("--login_timeout", "1")
+    client = program.connect()
+    with closing(client):
+        assert client.line() == b""
+    program.wait_log("Timeout reading authentication information")
+
+
+def test_a_delayed_answer_holds_up_nobody(start: Start) -> None:
+    program = start("--workers", "1", "--failure_delay", "60")
+    slow = [program.connect() for _ in range(10)]
+    with closing(*slow):
+        for client in slow:
+            client.sock.sendall(b"FROB\r\n")
+        with closing(program.logged_in()):
+            pass
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["-b", "192.0.2.1"], "bind_address 192.0.2.1"),
+        (["--ssl_mode", "ssl_listen", "--ssl_cert_file", "/no/file"], "/no/file"),
+        (["-m", "/no/file", "-M", "posix_regex"], "/no/file"),
+        (["-F", "nowhere"], "nowhere"),
+        (["-a"], "authenticate_in"),
+    ],
+)
+def test_a_start_that_fails_says_so_before_it_detaches(
+    arguments: list[str], message: str, tmp_path: Path
+) -> None:
+    command = [sys.executable, str(ROOT / "perdition.py"), "-f", "", "-M", "", "-l", "0"]
+    command += ["-F", str(tmp_path / "log"), "--pid_file", "", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 255
+    assert message in done.stderr.splitlines()[-1]
+
+
+def test_a_second_start_is_refused_and_a_stale_pid_file_is_not(start: Start) -> None:
+    program = start()
+    again = [*program.command, "-b", "127.0.0.1:0"]
+    done = subprocess.run(again, capture_output=True, text=True, check=False)
+    assert done.returncode == 255
+    assert "is running already" in done.stderr
+    assert program.pid_path.read_text() == str(program.pid)
+    program.process.kill()
+    program.process.wait()
+    anew = start()
+    assert anew.pid_path.read_text() == str(anew.pid)
+    assert "Removed stale pid-file" in anew.log()
+
+
+def test_a_daemon_detaches_and_writes_its_pid(start: Start, tmp_path: Path) -> None:
+    program = start()
+    pid_path, log_path = tmp_path / "daemon" / "pid", tmp_path / "daemon.log"
+    command = [each for each in program.command if each != "--no_daemon"]
+    command += ["-b", "127.0.0.1:0", "--pid_file", str(pid_path), "-F", str(log_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    wait_until(pid_path.exists, "a pid file")
+    wait_until(lambda: log_path.exists() and "Listening" in log_path.read_text(), "it listens")
+    pid = int(pid_path.read_text())
+    os.kill(pid, signal.SIGTERM)
+    wait_until(lambda: not is_running(pid), "the daemon has left")
+    assert not pid_path.exists()
+
+
+def test_garbage_and_endless_lines_get_an_answer_or_a_close(start: Start) -> None:
+    program: Program = start("--workers", "1")
+    for data in (b"\0" * 10_000_000, os.urandom(200_000) + b"\r\n", b"x" * 10_000_000):
+        with socket.create_connection(("127.0.0.1", program.port), 10) as sock:
+            sock.settimeout(10)
+            with contextlib.suppress(OSError):
+                sock.sendall(data)
+            with contextlib.suppress(ConnectionResetError):
+                while sock.recv(65536):
+                    pass
+    (worker,) = program.workers()
+    status = Path(f"/proc/{worker}/status").read_text()
+    (peak,) = [line.split()[1] for line in status.splitlines() if line.startswith("VmHWM")]
+    assert int(peak) < 100_000
+    with closing(program.logged_in()):
+        pass
+    assert "Bug" not in program.log()
