@@ -161,3 +161,17 @@ def test_a_reset_is_logged_as_an_error(stage: Stage) -> None:
     stage.wait("Fatal error piping data. Exiting child.")
     server.settimeout(5)
     assert server.recv(1) == b""
+
+
+def test_sessions_may_be_added_while_their_peers_speak_already(stage: Stage) -> None:
+    for _ in range(300):
+        client, ours = socket.socketpair()
+        server, theirs = socket.socketpair()
+        client.sendall(b"to server")
+        server.sendall(b"to client")
+        stage.relay.add(ours, theirs, who=Who("c->p"), auth_line="")
+        assert read(server, 9) == b"to server"
+        assert read(client, 9) == b"to client"
+        client.close()
+        server.close()
+    stage.wait("received=9 sent=9")

@@ -26,6 +26,8 @@ def closing(*clients: Client) -> Iterator[None]:
 def refused(port: int) -> bool:
     try:
         socket.create_connection(("127.0.0.1", port), 1).close()
+    except ConnectionResetError:
+        return False
     except ConnectionRefusedError:
         return True
     return False
@@ -271,6 +273,7 @@ def test_garbage_and_endless_lines_get_an_answer_or_a_close(start: Start) -> Non
             sock.settimeout(10)
             with contextlib.suppress(OSError):
                 sock.sendall(data)
+                sock.shutdown(socket.SHUT_WR)
             with contextlib.suppress(ConnectionResetError):
                 while sock.recv(65536):
                     pass

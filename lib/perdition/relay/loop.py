@@ -183,10 +183,12 @@ class Relay:
             first = self._timetable.next() is None
             self._schedule(relayed)
             for end in (relayed.client, relayed.server):
-                self._ends[end.fd] = end
-            for end in (relayed.client, relayed.server):
                 end.events = READ | (WRITE if end.outgoing.wants_write else 0)
                 self._epoll.register(end.fd, end.events)
+            # Only now does the loop know them: it must not change what it waits for on one of
+            # them before both are registered. Until then it sees their events, and passes on.
+            for end in (relayed.client, relayed.server):
+                self._ends[end.fd] = end
         if first:
             self.wake()
 
