@@ -52,7 +52,7 @@ def running(tmp_path: os.PathLike[str], **more: object) -> Iterator[Stage]:
     log = Log("test", path, logs.DEBUG)
     told: dict[str, object] = {"timeout": 0, "relog": 0}
     stage = Stage(Relay(log, **(told | more)), path)  # type: ignore[arg-type]
-    thread = threading.Thread(target=stage.relay.run)
+    thread = threading.Thread(target=stage.relay.run, daemon=True)
     thread.start()
     try:
         yield stage

@@ -87,7 +87,7 @@ class Stage:
         self.client.settimeout(10)
         self.session = make_session(service, ours, ENDS)
         self.established: Established | None = None
-        self.thread = threading.Thread(target=self.run)
+        self.thread = threading.Thread(target=self.run, daemon=True)
         self.thread.start()
 
     @staticmethod
@@ -141,9 +141,14 @@ class Stage:
 
     def close(self) -> None:
         self.client.close()
-        if self.servers.ours is not None:
-            self.servers.ours.close()
-        self.thread.join(15)
+        for _ in range(100):
+            # It may have connected only now.
+            if self.servers.ours is not None:
+                self.servers.ours.close()
+            self.thread.join(0.1)
+            if not self.thread.is_alive():
+                break
+        assert not self.thread.is_alive()
         if self.established is not None:
             self.established.client.close()
             self.established.server.close()
