@@ -18,7 +18,7 @@ def version() -> str:
     return found.group(1)
 
 
-DEMO = ["pymap>=0.36", "cryptography>=42"]
+DEMO = ["pymap[sieve]>=0.36", "cryptography>=42"]
 TEST = [
     "coverage>=7.10",
     "cryptography>=42",
