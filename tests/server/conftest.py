@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import signal
 import socket
 import socketserver
@@ -127,6 +128,13 @@ class Program:
         client = self.connect()
         client.log_in()
         return client
+
+    def worker_of(self, client: "Client") -> int:
+        """The worker that a client's log-in was logged by."""
+        port = client.sock.getsockname()[1]
+        found = re.search(rf"\[(\d+)\]: Auth: 127\.0\.0\.1:{port}->", self.log())
+        assert found
+        return int(found[1])
 
     def kill(self, number: int) -> None:
         self.workers()
