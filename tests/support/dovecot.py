@@ -171,14 +171,16 @@ class Dovecot:
         (home / "conf").write_text(configuration(of, home, account, self.ports))
         for path in (home, *home.iterdir()):
             os.chown(path, account.uid, account.gid)
-        who = {"user": account.uid, "group": account.gid, "extra_groups": []}
+        is_root = os.geteuid() == 0
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 [program, "-F", "-c", str(home / "conf")],
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
-                **(who if os.geteuid() == 0 else {}),
+                user=account.uid if is_root else None,
+                group=account.gid if is_root else None,
+                extra_groups=[] if is_root else None,
             )
         self._stack.callback(end, self._process, signal.SIGTERM)
         wait_until(self._is_ready, START_SECONDS, "Dovecot takes log-ins")

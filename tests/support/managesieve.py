@@ -47,7 +47,7 @@ class ManageSieve:
         Raises:
             EOFError: the server has closed the connection instead.
         """
-        lines = []
+        lines: list[bytes] = []
         while True:
             line = self._line()
             status, _, text = line.partition(b" ")

@@ -34,7 +34,7 @@ def lacking(what: str) -> NoReturn:
     pytest.skip(what)
 
 
-def wait_until(condition: Callable[[], T], seconds: float, what: str) -> T:
+def wait_until(condition: Callable[[], T | None], seconds: float, what: str) -> T:
     """Wait for a condition, and return what it gave.
 
     Raises:

@@ -57,6 +57,18 @@ def routes(dovecots: tuple[Dovecot, Dovecot], tmp_path: Path) -> Routes:
 
 
 @pytest.fixture
+def files(pki: Pki) -> Options:
+    """Our certificate, and the authority that those of real servers are checked by."""
+    ours = pki.file("for names")
+    return {
+        "ssl_cert_file": ours,
+        "ssl_key_file": ours,
+        "ssl_ca_file": pki.file("ca"),
+        "ssl_ca_path": "",
+    }
+
+
+@pytest.fixture
 def start(tmp_path: Path) -> Iterator[Start]:
     numbers = itertools.count(1)
     with contextlib.ExitStack() as stack:

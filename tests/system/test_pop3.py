@@ -54,14 +54,13 @@ def test_messages_are_listed_retrieved_and_deleted(proxy: Perdition, dovecot: Do
     dovecot.deliver("ann-deletes", MESSAGE, MESSAGE + b"second\r\n")
     with logged_in(proxy, "ann-deletes") as pop:
         assert pop.stat()[0] == 2
-        first, second = pop.uidl()[1]
+        second = pop.uidl()[1][1]
         assert pop.top(2, 1)[1] == LINES[:3]
         assert pop.retr(2)[1] == [*LINES, b"second"]
         assert pop.dele(1).startswith(b"+OK")
         assert pop.quit().startswith(b"+OK")
     with logged_in(proxy, "ann-deletes") as pop:
         assert pop.uidl()[1] == [second.replace(b"2 ", b"1 ", 1)]
-        assert first not in pop.uidl()[1]
         pop.quit()
 
 
