@@ -41,6 +41,7 @@ def test_there_are_as_many_workers_as_asked_for(start: Start) -> None:
 def test_term_lets_sessions_go_on(start: Start) -> None:
     program = start()
     client = program.logged_in()
+    assert program.pid_path.exists()
     with closing(client):
         program.kill(signal.SIGTERM)
         assert program.process.wait(10) == 0
@@ -240,6 +241,7 @@ def test_a_start_that_fails_says_so_before_it_detaches(
 
 def test_a_second_start_is_refused_and_a_stale_pid_file_is_not(start: Start) -> None:
     program = start()
+    wait_until(program.pid_path.exists, "a pid file")
     again = [*program.command, "-b", "127.0.0.1:0"]
     done = subprocess.run(again, capture_output=True, text=True, check=False)
     assert done.returncode == 255
@@ -248,8 +250,10 @@ def test_a_second_start_is_refused_and_a_stale_pid_file_is_not(start: Start) -> 
     program.process.kill()
     program.process.wait()
     anew = start()
-    assert anew.pid_path.read_text() == str(anew.pid)
-    assert "Removed stale pid-file" in anew.log()
+    anew.wait_log("Removed stale pid-file")
+    wait_until(
+        lambda: anew.pid_path.exists() and anew.pid_path.read_text() == str(anew.pid), "its pid"
+    )
 
 
 def test_a_daemon_detaches_and_writes_its_pid(start: Start, tmp_path: Path) -> None:
