@@ -33,7 +33,11 @@ class Inbox:
             imaplib.IMAP4.error: it does not know that user or that password.
         """
         self._imap = imaplib.IMAP4("127.0.0.1", port, timeout=SILENCE_SECONDS)
-        self._imap.login(user, password)
+        try:
+            self._imap.login(user, password)
+        except imaplib.IMAP4.error:
+            self._imap.logout()
+            raise
         self._imap.select("INBOX")
         self.messages: dict[int, Message] = {}
         self.deleted: set[int] = set()
