@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from perdition import net
 from perdition.net import ConnectFailed, ServerItem
+from perdition.patience import Patience
 
 
 class SharedTurn:
@@ -64,14 +65,14 @@ class Backends:
         in_turn = [self.default_servers[(first + step) % count] for step in range(count)]
         return [self._with_port(server) for server in in_turn]
 
-    def connect(self, server: ServerItem) -> socket.socket:
-        """Connect to a server.
+    def connect(self, server: ServerItem, patience: Patience) -> socket.socket:
+        """Connect to a server, for a session of that patience.
 
         Raises:
             ConnectFailed: it cannot be reached.
         """
         return net.connect(
-            server.host, server.port, self.connect_timeout or None, keepalive=self.keepalive
+            *(server.host, server.port, self.connect_timeout, patience), keepalive=self.keepalive
         )
 
     def _with_port(self, server: ServerItem) -> ServerItem:

@@ -1,10 +1,13 @@
 """Addresses and sockets."""
 
 import contextlib
+import encodings.idna  # noqa: F401 - workers may not be able to read it any more
+import functools
 import socket
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
+
+from perdition.patience import Patience
 
 
 class ConnectFailed(Exception):
@@ -43,6 +46,7 @@ def parse_item(text: str, delimiter: str) -> ServerItem:
     return ServerItem(user, host, port)
 
 
+@functools.lru_cache(maxsize=1024)
 def is_address(host: str) -> bool:
     """Whether host is an address in numbers."""
     for family in (socket.AF_INET, socket.AF_INET6):
@@ -57,12 +61,17 @@ def show(address: Sequence[object]) -> str:
     return f"{address[0]}:{address[1]}"
 
 
-def resolve(host: str, port: str) -> list[tuple[int, tuple[object, ...]]]:
+def resolve(host: str, port: str) -> Sequence[tuple[int, tuple[object, ...]]]:
     """Families and socket addresses of host and port, in the resolver's order.
 
     Raises:
         ConnectFailed: host or port is not known.
     """
+    return numeric(host, port) if port.isdigit() and is_address(host) else asked(host, port)
+
+
+def asked(host: str, port: str) -> Sequence[tuple[int, tuple[object, ...]]]:
+    """What the resolver says."""
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
@@ -70,13 +79,20 @@ def resolve(host: str, port: str) -> list[tuple[int, tuple[object, ...]]]:
     return [(family, address) for family, _type, _proto, _name, address in found]
 
 
-def connect(host: str, port: str, timeout: float | None, *, keepalive: bool) -> socket.socket:
+# What needs no resolver does not change.
+numeric = functools.lru_cache(maxsize=1024)(asked)
+
+
+def connect(
+    host: str, port: str, seconds: float, patience: Patience, *, keepalive: bool
+) -> socket.socket:
     """Connect to the first address of host that answers.
 
     Args:
         host: a name or an address.
         port: a number or the name of a service.
-        timeout: seconds for each address, None for the kernel's own limit.
+        seconds: for each address, 0 for the kernel's own limit.
+        patience: ends a wait that is too long.
         keepalive: set SO_KEEPALIVE.
 
     Raises:
@@ -85,13 +101,15 @@ def connect(host: str, port: str, timeout: float | None, *, keepalive: bool) -> 
     reason = "no address"
     for family, address in resolve(host, port):
         sock = socket.socket(family, socket.SOCK_STREAM)
+        patience.begin(sock.fileno(), seconds)
         try:
-            sock.settimeout(timeout)
             sock.connect(address)
         except OSError as error:
+            patience.forget(sock.fileno())
             sock.close()
-            reason = str(error)
+            reason = "timed out" if patience.take_expired() else str(error)
             continue
+        patience.end()
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if keepalive:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
@@ -108,30 +126,3 @@ def host_name(address: str) -> str:
         return socket.getnameinfo((address, 0), 0)[0]
     except OSError:
         return address
-
-
-@contextlib.contextmanager
-def closing_on_error(sock: socket.socket) -> Iterator[None]:
-    """Close sock if the body fails."""
-    try:
-        yield
-    except BaseException:
-        sock.close()
-        raise
-
-
-class Deadline:
-    """A moment until which something may take; `left` is what `settimeout` wants."""
-
-    __slots__ = ("_moment",)
-
-    def __init__(self, seconds: float) -> None:
-        """Seconds from now on, 0 for no deadline."""
-        self._moment = time.monotonic() + seconds if seconds else 0.0
-
-    def left(self, most: float = 0.0) -> float | None:
-        """Seconds left but no more than most (0: no such bound); None for no limit at all."""
-        if not self._moment:
-            return most or None
-        left = max(self._moment - time.monotonic(), 0.001)
-        return min(left, most) if most else left

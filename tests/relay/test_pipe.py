@@ -11,16 +11,16 @@ def test_what_is_received_is_sent_in_order(data: bytes, steps: list[int]) -> Non
     pipe, out = Pipe(), b""
     pipe.received(data)
     for step in [*steps, len(data)]:
-        taken = bytes(pipe.pending()[:step])
+        taken = bytes(pipe.pending[:step])
         out += taken
         pipe.sent(len(taken))
-        assert pipe.wants_read == (not pipe.wants_write)
+        assert pipe.wants_read == (not pipe.pending)
     assert out == data
 
 
 def test_nothing_is_read_while_something_is_pending() -> None:
     pipe = Pipe(b"early")
-    assert pipe.wants_write
+    assert pipe.pending == b"early"
     assert not pipe.wants_read
     assert pipe.total == 5
     pipe.sent(5)

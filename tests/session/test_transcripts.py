@@ -18,6 +18,7 @@ from perdition.config.command_line import load
 from perdition.identity import Ends
 from perdition.logs import DEBUG, Log
 from perdition.net import ConnectFailed, ServerItem
+from perdition.patience import Patience
 from perdition.server.service import make_service
 from perdition.server.worker import make_session
 from perdition.session.session import Established
@@ -53,7 +54,7 @@ class Servers:
             return [found._replace(port=found.port or self.default_port)]
         return [ServerItem("", "default", "143")]
 
-    def connect(self, server: ServerItem) -> socket.socket:
+    def connect(self, server: ServerItem, _patience: Patience) -> socket.socket:
         if server.host == "down":
             raise ConnectFailed("down")
         if self.ours is not None:

@@ -6,109 +6,25 @@ rest; a session that is idle for too long is ended.
 """
 
 import contextlib
-import heapq
 import os
 import select
 import socket
-import ssl
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 from perdition import logs
 from perdition.logs import Log, Who
-from perdition.relay.pipe import Pipe
+from perdition.relay.ends import WOULD_BLOCK, End, Relayed
+from perdition.relay.timetable import Timetable
 
-# Octets read at a time: whole TLS records, so that none stays hidden in the library.
-READ_SIZE = 65536
+# Octets read at a time.
+READ_SIZE = 262144
 # How long a session lives on when one side has ended and nothing moves.
 HALF_CLOSED_SECONDS = 10
+# How long the loop waits at most: a session that was added may be due before the one known last.
+TICK = 1.0
 READ, WRITE = select.EPOLLIN, select.EPOLLOUT
-WOULD_BLOCK = (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
-
-
-class End:
-    """One peer of a session."""
-
-    __slots__ = ("events", "fd", "incoming", "other", "outgoing", "relayed", "sock")
-
-    def __init__(self, sock: socket.socket, relayed: "Relayed", early: bytes) -> None:
-        """A peer; early is what came from the other one before."""
-        self.sock = sock
-        self.fd = sock.fileno()
-        self.relayed = relayed
-        self.outgoing = Pipe(early)
-        self.incoming: Pipe
-        self.other: End
-        self.events = 0
-
-
-class Relayed:
-    """An established session: two ends and what the log says of it."""
-
-    __slots__ = ("active", "auth_line", "client", "due", "is_open", "relog", "server", "who")
-
-    def __init__(
-        self,
-        client: socket.socket,
-        server: socket.socket,
-        to_server: bytes,
-        to_client: bytes,
-        who: Who,
-        auth_line: str,
-    ) -> None:
-        self.client = End(client, self, to_client)
-        self.server = End(server, self, to_server)
-        self.client.other, self.server.other = self.server, self.client
-        self.client.incoming, self.server.incoming = self.server.outgoing, self.client.outgoing
-        self.who = who
-        self.auth_line = auth_line
-        self.active = self.relog = time.monotonic()
-        self.due = 0
-        self.is_open = True
-
-    @property
-    def has_ended_side(self) -> bool:
-        """Whether one of the peers has nothing more to say."""
-        return self.client.incoming.source_ended or self.server.incoming.source_ended
-
-
-class Timetable:
-    """Sessions by the second in which something has to be done about them.
-
-    What is waiting is never gone through: a session that ends leaves its second.
-    """
-
-    def __init__(self) -> None:
-        self._seconds: dict[int, set[Relayed]] = {}
-        self._order: list[int] = []
-
-    def put(self, relayed: Relayed, moment: float) -> None:
-        """Note that session for a moment."""
-        second = int(moment) + 1
-        relayed.due = second
-        if second not in self._seconds:
-            self._seconds[second] = set()
-            heapq.heappush(self._order, second)
-        self._seconds[second].add(relayed)
-
-    def drop(self, relayed: Relayed) -> None:
-        """Forget a session."""
-        if relayed.due in self._seconds:
-            self._seconds[relayed.due].discard(relayed)
-
-    def next(self) -> float | None:
-        """The moment of the next ones, None where there are none."""
-        while self._order and not self._seconds[self._order[0]]:
-            del self._seconds[heapq.heappop(self._order)]
-        return self._order[0] if self._order else None
-
-    def take(self, now: float) -> Iterable[Relayed]:
-        """Take the sessions whose moment has come."""
-        due: list[Relayed] = []
-        while self._order and self._order[0] <= now:
-            due += self._seconds.pop(heapq.heappop(self._order))
-        return due
 
 
 class Relay:
@@ -152,6 +68,7 @@ class Relay:
         self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._epoll.register(self._wake_read, READ)
         self._stopped = False
+        self._now = time.monotonic()
 
     def __len__(self) -> int:
         return len(self._ends) // 2
@@ -176,43 +93,41 @@ class Relay:
             who: whose session it is.
             auth_line: the line to log again.
         """
-        client.setblocking(False)
-        server.setblocking(False)
-        relayed = Relayed(client, server, to_server, to_client, who, auth_line)
+        relayed = Relayed(
+            (client, server), (to_client, to_server), who, auth_line, time.monotonic()
+        )
+        # The loop waits for this lock when it sees a peer that it does not know yet: it must not
+        # change what it waits for on one of them before both are registered.
         with self._lock:
-            first = self._timetable.next() is None
             self._schedule(relayed)
-            for end in (relayed.client, relayed.server):
-                end.events = READ | (WRITE if end.outgoing.wants_write else 0)
+            for end in (relayed.server, relayed.client):
+                end.events = READ | (WRITE if end.outgoing.pending else 0)
                 self._epoll.register(end.fd, end.events)
-            # Only now does the loop know them: it must not change what it waits for on one of
-            # them before both are registered. Until then it sees their events, and passes on.
-            for end in (relayed.client, relayed.server):
                 self._ends[end.fd] = end
-        if first:
-            self.wake()
-
-    def wake(self) -> None:
-        """Let the loop look at its timetable again."""
-        with contextlib.suppress(BlockingIOError):
-            os.write(self._wake_write, b"\0")
 
     def stop(self) -> None:
         """Make `run` return, soon."""
         self._stopped = True
-        self.wake()
+        with contextlib.suppress(BlockingIOError):
+            os.write(self._wake_write, b"\0")
 
     def run(self, *, until_empty: bool = False) -> None:
         """Relay until stopped, or, if asked for, until the last session has ended."""
-        while not self._stopped and not (until_empty and not self._ends):
-            for fd, events in self._epoll.poll(self._patience()):
-                if fd == self._wake_read:
-                    os.read(fd, 4096)
+        poll, ends = self._epoll.poll, self._ends
+        due = self._now
+        while not self._stopped and not (until_empty and not ends):
+            ready = poll(max(min(TICK, due - self._now), 0))
+            now = self._now = time.monotonic()
+            for fd, events in ready:
+                end = ends.get(fd) or self._newcomer(fd)
+                if end is None:
                     continue
-                end = self._ends.get(fd)
-                if end is not None:
+                if events == READ and not end.incoming.pending:
+                    self._pass_on(end)
+                else:
                     self._serve(end, events)
-            self._keep_time(time.monotonic())
+            if now >= due:
+                due = self._keep_time(now)
 
     def close_all(self) -> None:
         """End every session, and say so in the log."""
@@ -220,93 +135,97 @@ class Relay:
             if end.relayed.is_open:
                 self._finish(end.relayed)
 
-    def _patience(self) -> float | None:
+    def _newcomer(self, fd: int) -> End | None:
+        """A peer that is being added; None for one that has gone, or for the wake-up."""
         with self._lock:
-            moment = self._timetable.next()
-        return None if moment is None else max(moment - time.monotonic(), 0)
+            return self._ends.get(fd)
+
+    def _pass_on(self, end: End) -> None:
+        """Read from a peer, nothing of which is pending, and hand on what it gave."""
+        relayed, pipe = end.relayed, end.incoming
+        try:
+            count = end.read_into(self._buffer)
+            if not count:
+                self._note_end(end)
+                return
+            relayed.active = self._now
+            pipe.total += count
+            if self.traffic:
+                self._show(end, count)
+            try:
+                sent = end.other.write(self._view[:count])
+            except WOULD_BLOCK:
+                sent = 0
+        except WOULD_BLOCK:
+            return
+        except (OSError, ValueError):
+            self._break_off(relayed)
+            return
+        if sent < count:
+            pipe.received(bytes(self._view[sent:count]))
+            self._interest(end)
+            self._interest(end.other)
 
     def _serve(self, end: End, events: int) -> None:
-        """Do what a peer is ready for."""
+        """Do what a peer is ready for: anything but the usual."""
         relayed = end.relayed
         try:
             if events & ~READ and end.events & WRITE:
                 self._write(end)
-            if events & ~WRITE and end.incoming.wants_read:
-                self._read(end)
-            if relayed.client.incoming.ended and relayed.server.incoming.ended:
-                self._finish(relayed)
-                return
-            for each in (end, end.other):
-                self._interest(each)
         except WOULD_BLOCK:
-            for each in (end, end.other):
-                self._interest(each)
-        except (OSError, ValueError):
-            if relayed.has_ended_side:
-                # One side had gone already; that the other one cannot be served is no wonder.
-                self._finish(relayed)
-                return
-            self.log.error("Fatal error piping data. Exiting child.")
-            self._remove(relayed)
-
-    def _read(self, end: End) -> None:
-        """Read from a peer, and hand on what it gave."""
-        pipe = end.incoming
-        try:
-            count = end.sock.recv_into(self._buffer)
-        except ssl.SSLZeroReturnError:
-            count = 0
-        except ssl.SSLEOFError:
-            count = 0
-        if not count:
-            pipe.source_ended = True
-            self._pass_end(end.other)
-            end.relayed.active = time.monotonic()
-            with self._lock:
-                self._timetable.drop(end.relayed)
-                self._schedule(end.relayed)
             return
-        pipe.total += count
-        end.relayed.active = time.monotonic()
-        if self.traffic:
-            tag = "CLIENT:" if end is end.relayed.client else "REAL:  "
-            self.log.debug(f'{tag} "{logs.show_data(bytes(self._view[:count]))}"')
-        try:
-            sent = end.other.sock.send(self._view[:count])
-        except WOULD_BLOCK:
-            sent = 0
-        if sent < count:
-            pipe.received(bytes(self._view[sent:count]))
+        except (OSError, ValueError):
+            self._break_off(relayed)
+            return
+        if events & ~WRITE and end.incoming.wants_read:
+            self._pass_on(end)
+        if relayed.is_open:
+            self._interest(end)
+            self._interest(end.other)
+
+    def _show(self, end: End, count: int) -> None:
+        """The traffic log."""
+        tag = "CLIENT:" if end is end.relayed.client else "REAL:  "
+        self.log.debug(f'{tag} "{logs.show_data(bytes(self._view[:count]))}"')
 
     def _write(self, end: End) -> None:
         """Give a peer more of what is pending for it."""
         pipe = end.outgoing
-        if pipe.wants_write:
-            pipe.sent(end.sock.send(pipe.pending()))
-            end.relayed.active = time.monotonic()
-        if not pipe.wants_write and pipe.source_ended:
+        if pipe.pending:
+            pipe.sent(end.write(pipe.pending))
+            end.relayed.active = self._now
+        if not pipe.pending and pipe.source_ended:
             self._pass_end(end)
+
+    def _note_end(self, end: End) -> None:
+        """A peer has ended its side."""
+        relayed = end.relayed
+        end.incoming.source_ended = True
+        relayed.active = self._now
+        self._pass_end(end.other)
+        if relayed.is_open:
+            self._interest(end)
+            with self._lock:
+                self._timetable.drop(relayed)
+                self._schedule(relayed)
 
     def _pass_end(self, end: End) -> None:
         """Tell a peer that the other one has ended, when it has got everything."""
         pipe = end.outgoing
-        if pipe.wants_write or pipe.ended:
+        if pipe.pending or pipe.ended:
+            return
+        if end.incoming.source_ended and not end.incoming.pending:
+            self._finish(end.relayed)
             return
         pipe.ended = True
-        if isinstance(end.sock, ssl.SSLSocket):
-            close_notify(end.sock)
-            return
-        with contextlib.suppress(OSError):
-            end.sock.shutdown(socket.SHUT_WR)
+        end.end_side()
 
     def _interest(self, end: End) -> None:
         """Wait for what is wanted of a peer."""
-        wanted = 0
-        if end.incoming.wants_read:
-            wanted |= READ
-        if end.outgoing.wants_write:
+        wanted = READ if end.incoming.wants_read else 0
+        if end.outgoing.pending:
             wanted |= WRITE
-        if wanted == end.events or not end.relayed.is_open:
+        if wanted == end.events:
             return
         if not wanted:
             # Else the loop would hear again and again that the peer has gone.
@@ -319,20 +238,23 @@ class Relay:
 
     def _schedule(self, relayed: Relayed) -> None:
         """Note when something has to be done about a session; the lock is held."""
-        moments = []
         idle = self._idle_limit(relayed)
-        if idle:
-            moments.append(relayed.active + idle)
-        if self.relog:
-            moments.append(relayed.relog + self.relog)
-        if moments:
-            self._timetable.put(relayed, min(moments))
+        if idle and self.relog:
+            self._timetable.put(relayed, min(relayed.active + idle, relayed.relog + self.relog))
+        elif idle:
+            self._timetable.put(relayed, relayed.active + idle)
+        elif self.relog:
+            self._timetable.put(relayed, relayed.relog + self.relog)
 
     def _idle_limit(self, relayed: Relayed) -> int:
         return HALF_CLOSED_SECONDS if relayed.has_ended_side else self.timeout
 
-    def _keep_time(self, now: float) -> None:
-        """Do what the timetable says."""
+    def _keep_time(self, now: float) -> float:
+        """Do what the timetable says.
+
+        Returns:
+            The moment when there is something to be done again.
+        """
         with self._lock:
             due = self._timetable.take(now)
         for relayed in due:
@@ -350,12 +272,14 @@ class Relay:
                 self.log.notice(relayed.auth_line)
             with self._lock:
                 self._schedule(relayed)
+        with self._lock:
+            return min(self._timetable.next(), now + TICK)
 
     def _say_timeout(self, client: End) -> None:
         """Tell the client why we close, where its protocol has words for that."""
-        if self.timeout_line and not client.outgoing.wants_write:
+        if self.timeout_line and not client.outgoing.pending:
             with contextlib.suppress(OSError):
-                client.sock.send(self.timeout_line)
+                client.write(self.timeout_line)
 
     def _finish(self, relayed: Relayed) -> None:
         """A session has ended in order."""
@@ -363,23 +287,22 @@ class Relay:
         self._remove(relayed)
         self.log.info(logs.closing(relayed.who, received, sent))
 
+    def _break_off(self, relayed: Relayed) -> None:
+        """A session cannot go on."""
+        if relayed.has_ended_side:
+            # One side had gone already; that the other one cannot be served is no wonder.
+            self._finish(relayed)
+            return
+        self.log.error("Fatal error piping data. Exiting child.")
+        self._remove(relayed)
+
     def _remove(self, relayed: Relayed) -> None:
-        """Let go of a session's connections."""
+        """Let go of a session's connections; the system then forgets that we wait for them."""
         relayed.is_open = False
         with self._lock:
             self._timetable.drop(relayed)
             for end in (relayed.client, relayed.server):
                 self._ends.pop(end.fd, None)
-                with contextlib.suppress(OSError):
-                    self._epoll.unregister(end.fd)
-        for end in (relayed.client, relayed.server):
-            if isinstance(end.sock, ssl.SSLSocket) and not end.outgoing.ended:
-                close_notify(end.sock)
-            end.sock.close()
+        relayed.client.close()
+        relayed.server.close()
         self.ended()
-
-
-def close_notify(sock: ssl.SSLSocket) -> None:
-    """Tell a TLS peer that nothing more comes (RFC 8446 section 6.1), without waiting."""
-    with contextlib.suppress(OSError, ValueError):
-        sock.unwrap()

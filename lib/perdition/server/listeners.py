@@ -39,8 +39,7 @@ def listen(items: Sequence[ServerItem], port: str, *, keepalive: bool) -> list[s
 def listen_on(host: str, port: str, *, keepalive: bool) -> socket.socket:
     """Listen on the first address of host that can be bound.
 
-    The socket does not block: several processes wake for one connection, and one left in
-    accept() could not be stopped.
+    Sockets that are accepted have TCP_NODELAY and SO_KEEPALIVE from it.
     """
     reason = "no address"
     try:
@@ -51,6 +50,7 @@ def listen_on(host: str, port: str, *, keepalive: bool) -> socket.socket:
         sock = socket.socket(family, socket.SOCK_STREAM)
         try:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if keepalive:
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
             sock.bind(address)
@@ -59,7 +59,6 @@ def listen_on(host: str, port: str, *, keepalive: bool) -> socket.socket:
             sock.close()
             reason = error.strerror or str(error)
             continue
-        sock.setblocking(False)
         return sock
     raise BindFailed(f"bind_address {host}:{port}: {reason}")
 

@@ -1,8 +1,15 @@
-"""The threads that greet clients and take their log-ins."""
+"""The threads that greet clients and take their log-ins.
+
+Each idle thread of a listener waits in accept() itself: the kernel wakes one thread of one process
+for a connection, in turn, and nothing is handed over between threads. They are kept and used again.
+There are few: more threads than there is work for only get into each other's way. More are added
+while all are busy and some of them wait for slow peers, up to `login_threads` in a worker.
+"""
 
 import errno
 import os
 import select
+import signal
 import socket
 import socketserver
 import threading
@@ -10,145 +17,236 @@ import time
 from collections.abc import Callable, Sequence
 
 from perdition.logs import Log
+from perdition.patience import Patience
 
-# Threads that wait for a connection from the beginning on.
+# Threads of a listener that wait for a connection from the beginning on.
 FIRST_THREADS = 4
 STACK_SIZE = 512 * 1024
+# A thread that has waited for its peer so long leaves its place to another one.
+SLOW_SECONDS = 0.02
+# How long after the last time that all threads were busy it is looked at often.
+HURRY_SECONDS = 1.0
 OUT_OF_DESCRIPTORS = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 BACK_OFF_SECONDS = 0.2
-Serve = Callable[[socket.socket, tuple[object, ...]], None]
+# Wakes a thread in accept(); whoever has these threads handles it, by doing nothing.
+WAKE = signal.SIGUSR2
+Serve = Callable[[socket.socket, tuple[object, ...], Patience], None]
 
 
 class LoginServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
-    """The socketserver of one listener; its threads are those of `LoginThreads`."""
+    """The socketserver of one listener. A lock guards its numbers and connections.
 
-    def __init__(self, listener: socket.socket, serve: Serve) -> None:
-        """Serve the connections of a listener that is bound and listening already."""
+    Attributes:
+        connections: those that are not logged in, the oldest first.
+        threads: all of its threads, by their numbers.
+        idle: how many of them wait for a connection.
+    """
+
+    def __init__(
+        self, listener: socket.socket, serve: Serve, seconds: float, log: Log, hurry: Callable[[], None]
+    ) -> None:
+        """Serve the connections of a listener that is bound and listening already.
+
+        Args:
+            listener: blocking, and perhaps other processes' too.
+            serve: serves a connection until it is logged in or gone.
+            seconds: `login_timeout`.
+            log: told about trouble.
+            hurry: called when no thread is idle any more.
+        """
         socketserver.BaseServer.__init__(
             self, listener.getsockname(), socketserver.BaseRequestHandler
         )
         self.socket = listener
+        self.connections: dict[Patience, None] = {}
+        self.threads: dict[int, None] = {}
+        self.idle = 0
         self._serve = serve
+        self._seconds = seconds
+        self._log = log
+        self._hurry = hurry
+        self._lock = threading.Lock()
+        self._accepting = True
+        self._in_trouble = False
+
+    def add_threads(self, count: int) -> None:
+        """Have more threads."""
+        for _ in range(count):
+            thread = threading.Thread(target=self._run, name="login", daemon=True)
+            try:
+                thread.start()
+            except RuntimeError as error:
+                self._log.error(f"login_threads: {error}: there are {len(self.threads)}")
+                return
+            with self._lock:
+                self.idle += 1
+            if thread.ident is not None:
+                self.threads[thread.ident] = None
+
+    def _run(self) -> None:
+        """A thread: accept, serve, and again."""
+        while self._accepting:
+            try:
+                request, address = self.get_request()
+            except OSError as error:
+                self._note_trouble(error)
+                continue
+            self._in_trouble = False
+            self.finish_request(request, address)
+
+    def _note_trouble(self, error: OSError) -> None:
+        """Wait for better times where no connection can be accepted; say so once."""
+        if not self._accepting or error.errno not in OUT_OF_DESCRIPTORS:
+            return
+        if not self._in_trouble:
+            self._in_trouble = True
+            self._log.error(f"accept: {error.strerror}")
+        time.sleep(BACK_OFF_SECONDS)
 
     def finish_request(self, request: object, client_address: object) -> None:
         """Serve a connection, in the thread that accepted it."""
         assert isinstance(request, socket.socket)  # noqa: S101 - a TCPServer's request
         assert isinstance(client_address, tuple)  # noqa: S101 - and its address
-        self._serve(request, client_address)
+        patience = Patience(request.fileno(), self._seconds)
+        with self._lock:
+            self.connections[patience] = None
+            self.idle -= 1
+            is_last = self.idle <= 0
+        if is_last:
+            self._hurry()
+        try:
+            self._serve(request, client_address, patience)
+        finally:
+            with self._lock:
+                self.connections.pop(patience, None)
+                self.idle += 1
+
+    def release(self, patience: Patience) -> None:
+        """A connection is logged in, or about to be closed: it is no candidate to give way."""
+        with self._lock:
+            self.connections.pop(patience, None)
+
+    def stop(self) -> None:
+        """Accept no more; the connections there are go on.
+
+        Something else takes the place of the listener's descriptor, for threads that go on to
+        accept() and those that are woken there.
+        """
+        self._accepting = False
+        with socket.socket() as nobody:
+            os.dup2(nobody.fileno(), self.socket.fileno(), inheritable=False)
+        for each in self.threads:
+            signal.pthread_kill(each, WAKE)
+
+    def is_waited_for(self) -> bool:
+        """Whether a connection waits to be accepted."""
+        poll = select.poll()
+        poll.register(self.socket.fileno(), select.POLLIN)
+        return bool(poll.poll(0))
+
+    def make_room(self) -> bool:
+        """End the oldest connection; False where there is none."""
+        with self._lock:
+            oldest = next(iter(self.connections), None)
+            if oldest is None:
+                return False
+            del self.connections[oldest]
+            oldest.cut()
+        return True
+
+    def all_connections(self) -> list[Patience]:
+        """Those that are not logged in."""
+        with self._lock:
+            return list(self.connections)
 
 
 class LoginThreads:
-    """Threads that accept for themselves, are kept, and used again.
+    """The threads of all listeners of a worker; `manage` is to be called from time to time."""
 
-    While all of them are busy there is one more, up to a limit; at the limit the oldest
-    connection gives way. A lock guards the numbers and the table of connections.
-    """
-
-    def __init__(self, listeners: Sequence[socket.socket], serve: Serve, limit: int, log: Log):
+    def __init__(
+        self,
+        listeners: Sequence[socket.socket],
+        serve: Serve,
+        *,
+        limit: int,
+        seconds: float,
+        log: Log,
+        hurry: Callable[[], None] = lambda: None,
+    ) -> None:
         """Threads for these listeners.
 
         Args:
-            listeners: non-blocking, and perhaps other processes' too.
+            listeners: blocking, and perhaps other processes' too.
             serve: serves a connection until it is logged in or gone.
-            limit: most threads, at least two.
+            limit: `login_threads`: most threads; each listener has one at least.
+            seconds: `login_timeout`.
             log: told about trouble.
+            hurry: called when `manage` should be called soon and often.
         """
-        self._servers = {each.fileno(): LoginServer(each, serve) for each in listeners}
-        self._limit = max(limit, 2)
+        self._limit = max(limit, len(listeners))
         self._log = log
-        self._lock = threading.Lock()
-        self._idle = 0
-        self._threads = 0
-        self._accepting = True
-        self._connections: dict[int, None] = {}
-        self._epoll = select.epoll()
-        for descriptor in self._servers:
-            self._epoll.register(descriptor, select.EPOLLIN | select.EPOLLEXCLUSIVE)
-        self._stop_read, self._stop_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-        self._epoll.register(self._stop_read, select.EPOLLIN)
+        self._tell = hurry
+        self._hurried = False
+        self._busy_at = 0.0
+        self._servers = {
+            each.fileno(): LoginServer(each, serve, seconds, log, self._hurry)
+            for each in listeners
+        }
         threading.stack_size(STACK_SIZE)
 
     def start(self) -> None:
         """Start to accept."""
-        with self._lock:
-            for _ in range(min(FIRST_THREADS, self._limit)):
-                self._add_thread()
+        share = self._limit // len(self._servers)
+        for server in self._servers.values():
+            server.add_threads(min(FIRST_THREADS, share))
 
     def stop_accepting(self) -> None:
         """Accept no more; the connections there are go on."""
-        self._accepting = False
-        os.write(self._stop_write, b"\0")
         for server in self._servers.values():
-            server.socket.close()
+            server.stop()
 
     def cut_all(self) -> None:
         """End the connections that are not logged in."""
-        with self._lock:
-            for descriptor in self._connections:
-                shut_down(descriptor)
+        for server in self._servers.values():
+            for each in server.all_connections():
+                each.cut()
 
     def __len__(self) -> int:
         """How many connections are not logged in."""
-        return len(self._connections)
+        return sum(len(server.connections) for server in self._servers.values())
 
-    def _add_thread(self) -> None:
-        """One more thread; the lock is held."""
-        self._threads += 1
-        self._idle += 1
-        threading.Thread(target=self._run, name=f"login-{self._threads}", daemon=True).start()
+    def release(self, patience: Patience) -> None:
+        """A connection is logged in, or about to be closed."""
+        for server in self._servers.values():
+            server.release(patience)
 
-    def _run(self) -> None:
-        """A thread: accept, serve, and again."""
-        while self._accepting:
-            for descriptor, _events in self._epoll.poll(maxevents=1):
-                server = self._servers.get(descriptor)
-                if server is not None and self._accepting:
-                    self._take(server)
+    def _hurry(self) -> None:
+        if not self._hurried:
+            self._hurried = True
+            self._tell()
 
-    def _take(self, server: LoginServer) -> None:
-        """Accept a connection, if no other thread was faster, and serve it."""
-        try:
-            request, address = server.get_request()
-        except OSError as error:
-            if error.errno in OUT_OF_DESCRIPTORS:
-                self._log.error(f"accept: {error.strerror}")
-                time.sleep(BACK_OFF_SECONDS)
-            return
-        descriptor = request.fileno()
-        with self._lock:
-            self._idle -= 1
-            if not self._idle:
-                if self._threads < self._limit:
-                    self._add_thread()
-                else:
-                    self._make_room()
-            self._connections[descriptor] = None
-        try:
-            server.finish_request(request, address)
-        finally:
-            with self._lock:
-                self._idle += 1
+    def manage(self) -> bool:
+        """End waits that are too long, and add threads where all are busy.
 
-    def release(self, descriptor: int) -> None:
-        """A connection is logged in, or about to be closed: it is no candidate to give way."""
-        with self._lock:
-            self._connections.pop(descriptor, None)
+        Returns:
+            Whether it should be called again soon: no thread is idle, or was a moment ago.
+        """
+        now = time.monotonic()
+        for server in self._servers.values():
+            waits = server.all_connections()
+            for each in waits:
+                each.check(now)
+            if server.idle <= 0:
+                self._busy_at = now
+                self._relieve(server, sum(now - each.since > SLOW_SECONDS for each in waits))
+        self._hurried = now - self._busy_at < HURRY_SECONDS
+        return self._hurried
 
-    def _make_room(self) -> None:
-        """End the oldest connection; its thread notices. The lock is held."""
-        oldest = next(iter(self._connections), None)
-        if oldest is not None:
-            del self._connections[oldest]
+    def _relieve(self, server: LoginServer, slow: int) -> None:
+        """All threads are busy, so many of them with slow peers."""
+        left = self._limit - sum(len(each.threads) for each in self._servers.values())
+        wanted = FIRST_THREADS + 2 * slow - len(server.threads)
+        if left > 0:
+            server.add_threads(min(wanted, left))
+        elif server.is_waited_for() and server.make_room():
             self._log.notice("login_threads reached: the oldest connection gives way")
-            shut_down(oldest)
-
-
-def shut_down(descriptor: int) -> None:
-    """End a connection that another thread waits on; closing it is left to that thread."""
-    sock = socket.socket(fileno=descriptor)
-    try:
-        sock.shutdown(socket.SHUT_RDWR)
-    except OSError:
-        return
-    finally:
-        sock.detach()

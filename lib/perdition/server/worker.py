@@ -4,6 +4,7 @@ The master tells it over a socket to drain (accept no more, and leave when the l
 ended), to stop, or to write to another log file; when the master is gone it drains as well.
 """
 
+import contextlib
 import os
 import signal
 import socket
@@ -17,22 +18,23 @@ from perdition import logs
 from perdition.config.options import Options
 from perdition.identity import Ends
 from perdition.logs import Log
-from perdition.net import Deadline
 from perdition.relay.loop import Relay
 from perdition.server import privileges
 from perdition.server.listeners import ends_of
-from perdition.server.logins import LoginThreads
+from perdition.server.logins import WAKE, LoginThreads
 from perdition.server.privileges import Ids
 from perdition.server.signals import Signals
 from perdition.server.slots import Slots
 from perdition.session.channel import Channel
+from perdition.patience import Patience
 from perdition.session.session import Established, Service, Session, client_traffic
 
 DRAIN, STOP, LOG, READY = b"drain", b"stop", b"log", b"ready"
 DRAIN_IN_FOREGROUND = 10
 TIMEOUT_LINE = {"MANAGESIEVE": b'BYE "Timeout"\r\n'}
-# How often a draining worker looks whether its sessions have ended.
-DRAIN_TICK = 0.1
+# How often a worker looks after its log-ins: as a rule, while all threads are busy, and while it
+# drains and looks whether its sessions have ended.
+TICK, HURRIED_TICK, DRAIN_TICK = 0.25, 0.02, 0.1
 
 
 def make_relay(service: Service, **more: object) -> Relay:
@@ -48,14 +50,16 @@ def make_relay(service: Service, **more: object) -> Relay:
     )
 
 
-def make_session(service: Service, sock: socket.socket, ends: Ends) -> Session:
-    """The session of a connection."""
+def make_session(
+    service: Service, sock: socket.socket, ends: Ends, patience: Patience | None = None
+) -> Session:
+    """The session of a connection; its patience is its own where somebody looks after it."""
     options: Options = service.options
     logged = options.debug and options.connection_logging
     channel = Channel(
         sock,
+        patience or Patience(sock.fileno(), options.login_timeout),
         timeout=options.authenticate_timeout,
-        deadline=Deadline(options.login_timeout),
         shown=client_traffic(service.log) if logged else None,
         said=(lambda data: service.log.debug(f'SELF:   "{logs.show_data(data)}"'))
         if logged
@@ -105,7 +109,15 @@ class Worker:
         self._count = 0
         self._count_lock = threading.Lock()
         self.relay = make_relay(service, ended=self._left)
-        self.logins = LoginThreads(listeners, self._serve, self.options.login_threads, self.log)
+        self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self.logins = LoginThreads(
+            listeners,
+            self._serve,
+            limit=self.options.login_threads,
+            seconds=self.options.login_timeout,
+            log=self.log,
+            hurry=self._hurry,
+        )
 
     def run(self, ids: Ids | None) -> None:
         """Serve until told to end.
@@ -114,8 +126,8 @@ class Worker:
             ids: who to become first; None for nobody else.
         """
         signals = Signals(
-            (signal.SIGTERM, signal.SIGQUIT),
-            (signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGCHLD),
+            (signal.SIGTERM, signal.SIGQUIT, WAKE),
+            (signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGCHLD),
         )
         signal.pthread_sigmask(signal.SIG_SETMASK, [])
         if ids is not None:
@@ -131,16 +143,18 @@ class Worker:
         """Do as the master and the signals say, until it is time to leave."""
         draining = False
         end = float("inf")
-        descriptors = [self.control.fileno()]
+        descriptors = [self.control.fileno(), self._wake_read]
         while True:
-            tick = DRAIN_TICK if draining else None
+            tick = HURRIED_TICK if self.logins.manage() else DRAIN_TICK if draining else TICK
             numbers, ready = signals.wait(descriptors, tick)
-            message = self._take_message() if ready else None
+            if self._wake_read in ready:
+                os.read(self._wake_read, 64)
+            message = self._take_message() if self.control.fileno() in ready else None
             if signal.SIGQUIT in numbers or message == STOP:
                 return
             wants_drain = signal.SIGTERM in numbers or message in (DRAIN, b"")
             if message == b"":
-                descriptors = []
+                descriptors = [self._wake_read]
             if wants_drain and draining and signal.SIGTERM in numbers:
                 return
             if wants_drain and not draining:
@@ -170,18 +184,23 @@ class Worker:
             self.log.take_descriptor(descriptors[0])
         return message
 
-    def _serve(self, sock: socket.socket, address: tuple[object, ...]) -> None:
+    def _hurry(self) -> None:
+        """All threads for log-ins are busy: look after them often."""
+        with contextlib.suppress(BlockingIOError):
+            os.write(self._wake_write, b"\0")
+
+    def _serve(
+        self, sock: socket.socket, address: tuple[object, ...], patience: Patience
+    ) -> None:
         """Serve a connection until it is logged in or gone: the outermost function of a thread."""
-        descriptor = sock.fileno()
         session = None
         handed_over = False
         try:
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             ends = ends_of(address, sock.getsockname())
-            session = make_session(self.service, sock, ends)
+            session = make_session(self.service, sock, ends, patience)
             self.log.info(logs.connected(session.peers))
             if self._enters():
-                session.is_logged_in = lambda: self.logins.release(descriptor)
+                session.is_logged_in = lambda: self.logins.release(patience)
                 handed_over = self._run(session)
             else:
                 self.log.warning(f"connection_limit reached: {session.peers} is turned away")
@@ -191,10 +210,11 @@ class Worker:
         except Exception as error:  # noqa: BLE001 - a bug must end this session only
             self.log.trace(error)
         finally:
-            self.logins.release(descriptor)
+            self.logins.release(patience)
             if not handed_over:
                 if session is not None:
                     session.channel.close()
+                patience.forget(sock.fileno())
                 sock.close()
 
     def _run(self, session: Session) -> bool:
@@ -229,6 +249,13 @@ class Worker:
             self.slots.set(self.place, self._count)
 
 
+def look_after(patience: Patience) -> None:
+    """End waits that are too long, for the one session of a process."""
+    while True:
+        time.sleep(TICK)
+        patience.check(time.monotonic())
+
+
 def serve_inetd(service: Service, ids: Ids | None) -> bool:
     """Serve the one connection on standard input and output (reference: process.md section 8).
 
@@ -243,6 +270,7 @@ def serve_inetd(service: Service, ids: Ids | None) -> bool:
     if ids is not None:
         privileges.drop(ids)
     session = make_session(service, sock, ends)
+    threading.Thread(target=look_after, args=(session.channel.patience,), daemon=True).start()
     program = service.options.program
     who = f" {session.peers}" if session.peers else ""
     setproctitle.setproctitle(f"{program}: connect ({who})")

@@ -1,4 +1,4 @@
-"""A peer's socket while its session is one thread's: time-outs, TLS, and the traffic log."""
+"""A peer's socket while its session is one thread's: waits, TLS, and the traffic log."""
 
 import contextlib
 import select
@@ -6,9 +6,9 @@ import socket
 import ssl
 from collections.abc import Callable
 
-from perdition.net import Deadline
 from perdition.protocols import T, Talk
 from perdition.protocols.wire import Wire
+from perdition.patience import Patience
 
 RECEIVE_SIZE = 16384
 
@@ -25,32 +25,37 @@ class Channel:
     """A connection to a peer.
 
     Attributes:
-        sock: the socket, wrapped once TLS has started.
+        sock: the socket, blocking; wrapped once TLS has started.
         secure: "plaintext", "ssl" or "starttls", as the log has it.
+        patience: the session's.
+        timeout: seconds that each wait may take, 0 for no limit.
     """
+
+    __slots__ = ("_descriptor", "_said", "_shown", "patience", "secure", "sock", "timeout")
 
     def __init__(
         self,
         sock: socket.socket,
+        patience: Patience,
         *,
         timeout: float,
-        deadline: Deadline,
         shown: Callable[[bytes], None] | None = None,
         said: Callable[[bytes], None] | None = None,
     ) -> None:
         """Take over a socket.
 
         Args:
-            sock: connected.
+            sock: connected, and blocking without a time-out of its own.
+            patience: of the session.
             timeout: seconds that each wait may take, 0 for no limit.
-            deadline: when all waiting ends.
             shown: told what is read, for the traffic log.
             said: told what is written.
         """
         self.sock = sock
+        self.patience = patience
         self.timeout = timeout
-        self.deadline = deadline
         self.secure = "plaintext"
+        self._descriptor = sock.fileno()
         self._shown = shown
         self._said = said
 
@@ -61,15 +66,14 @@ class Channel:
             PeerGone: there will be none any more.
             PeerSilent: none came in time.
         """
+        self.patience.begin(self._descriptor, self.timeout)
         try:
-            self.sock.settimeout(self.deadline.left(self.timeout))
             data = self.sock.recv(RECEIVE_SIZE)
-        except TimeoutError as error:
-            raise PeerSilent from error
         except (OSError, ValueError) as error:
-            raise PeerGone from error
+            raise self._ended() from error
+        self.patience.end()
         if not data:
-            raise PeerGone
+            raise self._ended()
         if self._shown is not None:
             self._shown(data)
         return data
@@ -100,13 +104,16 @@ class Channel:
             PeerGone: the connection has ended.
             PeerSilent: the peer does not take them.
         """
+        self.patience.begin(self._descriptor, self.timeout)
         try:
-            self.sock.settimeout(self.deadline.left(self.timeout))
             self.sock.sendall(data)
-        except TimeoutError as error:
-            raise PeerSilent from error
         except (OSError, ValueError) as error:
-            raise PeerGone from error
+            raise self._ended() from error
+        self.patience.end()
+
+    def _ended(self) -> PeerGone | PeerSilent:
+        """What has happened, where the connection has ended."""
+        return PeerSilent() if self.patience.expired else PeerGone()
 
     def pause(self, seconds: float) -> None:
         """Do nothing for so long, but notice when the connection is ended meanwhile.
@@ -116,7 +123,7 @@ class Channel:
         """
         poll = select.poll()
         try:
-            poll.register(self.sock.fileno(), 0)
+            poll.register(self._descriptor, 0)
             if poll.poll(seconds * 1000):
                 raise PeerGone
         except (OSError, ValueError) as error:
@@ -129,15 +136,19 @@ class Channel:
             wrap: does the handshake; raises TlsFailed.
             implicit: from the first octet on, not after STARTTLS.
         """
-        self.sock.settimeout(self.deadline.left(self.timeout))
-        self.sock = wrap(self.sock)
+        self.patience.begin(self._descriptor, self.timeout)
+        try:
+            self.sock = wrap(self.sock)
+        finally:
+            self.patience.end()
         self.secure = "ssl" if implicit else "starttls"
 
     def close(self) -> None:
         """End the connection; a TLS peer is told so, but not waited for."""
-        with contextlib.suppress(OSError, ValueError):
-            self.sock.settimeout(0)
-            if isinstance(self.sock, ssl.SSLSocket):
+        self.patience.forget(self._descriptor)
+        if isinstance(self.sock, ssl.SSLSocket):
+            with contextlib.suppress(OSError, ValueError):
+                self.sock.setblocking(False)
                 self.sock.unwrap()
         with contextlib.suppress(OSError):
             self.sock.shutdown(socket.SHUT_RDWR)

@@ -3,6 +3,7 @@
 It logs the lines of logging.md section 3, and is not known to keep a password after it.
 """
 
+import contextlib
 import ipaddress
 import re
 import socket
@@ -16,7 +17,7 @@ from perdition.backends import Backends
 from perdition.identity import Ends, NameRules, State
 from perdition.logs import AuthLine, Log, Who
 from perdition.maps import Map, MapFailed
-from perdition.net import ConnectFailed, Deadline, ServerItem
+from perdition.net import ConnectFailed, ServerItem
 from perdition.protocols import (
     ClientSide,
     Login,
@@ -271,7 +272,7 @@ class Attempt:
         for item in candidates:
             self.server_item = item
             try:
-                sock = self.service.backends.connect(item)
+                sock = self.service.backends.connect(item, self.session.channel.patience)
             except ConnectFailed as error:
                 self.log.debug(f"connect: {error}")
                 continue
@@ -283,8 +284,8 @@ class Attempt:
         logged = self.log.level >= logs.DEBUG and self.options.connection_logging
         channel = Channel(
             sock,
+            self.session.channel.patience,
             timeout=self.options.authenticate_timeout,
-            deadline=self.session.channel.deadline,
             shown=traffic(self.log, "REAL:  ") if logged else None,
             said=traffic(self.log, "SELF:  ") if logged else None,
         )
@@ -389,11 +390,8 @@ class Attempt:
 
     def leave(self, server: ServerSide, wire: Wire, channel: Channel) -> None:
         """Take leave of a real server that refused."""
-        channel.deadline = Deadline(LEAVE_SECONDS)
-        try:
+        with channel.patience.limited(LEAVE_SECONDS), contextlib.suppress(*TROUBLE):
             converse(server.leave(), wire, channel)
-        except TROUBLE:
-            return
 
     def must_start_tls(self) -> bool:
         mode = self.session.mode

@@ -1,0 +1,109 @@
+"""How long a session that is not logged in may wait, and ending it from outside.
+
+A thread waits for its peer without a limit of the system's: one a call would cost another system
+call each time. It notes until when it wants to wait. The worker looks at these notes from time to
+time and shuts down the connection of a wait that is over, which wakes the thread.
+"""
+
+import contextlib
+import math
+import socket
+import threading
+import time
+from collections.abc import Iterator
+
+FOREVER = math.inf
+
+
+class Patience:
+    """What one session waits for, and until when.
+
+    The session's thread notes, others look and end. The lock guards the descriptors: none is shut
+    down once its number may be another connection's.
+
+    Attributes:
+        since: the moment when the wait of now began, or the last one did.
+        until: the moment when it is over; FOREVER while nothing is waited for.
+        deadline: the moment when all waiting is over.
+        expired: a wait was too long.
+    """
+
+    __slots__ = ("_client", "_lock", "_peer", "deadline", "expired", "since", "until")
+
+    def __init__(self, client: int, seconds: float) -> None:
+        """Begin with the client's connection.
+
+        Args:
+            client: its descriptor.
+            seconds: for all waits together, 0 for no limit.
+        """
+        self._client = self._peer = client
+        self._lock = threading.Lock()
+        self.since = time.monotonic()
+        self.until = FOREVER
+        self.deadline = self.since + seconds if seconds else FOREVER
+        self.expired = False
+
+    def begin(self, descriptor: int, seconds: float) -> None:
+        """Wait for a peer from now on, for so many seconds; 0 for no limit."""
+        self._peer = descriptor
+        self.since = now = time.monotonic()
+        until = now + seconds if seconds else FOREVER
+        self.until = until if until < self.deadline else self.deadline
+
+    def end(self) -> None:
+        """The wait has an end."""
+        self.until = FOREVER
+
+    def take_expired(self) -> bool:
+        """Whether a wait was too long; there may be another one then."""
+        expired, self.expired = self.expired, False
+        return expired
+
+    @contextlib.contextmanager
+    def limited(self, seconds: float) -> Iterator[None]:
+        """Let all waits of the body together take so many seconds, and no more."""
+        before = self.deadline
+        self.deadline = min(before, time.monotonic() + seconds)
+        try:
+            yield
+        finally:
+            self.deadline, self.expired = before, False
+
+    def check(self, now: float) -> None:
+        """End a wait that is too long."""
+        if now < self.until:
+            return
+        with self._lock:
+            if now >= self.until:
+                self.expired = True
+                self.until = FOREVER
+                shut_down(self._peer)
+
+    def cut(self) -> None:
+        """End the session's connections, whatever it does now."""
+        with self._lock:
+            for descriptor in {self._client, self._peer}:
+                shut_down(descriptor)
+
+    def forget(self, descriptor: int) -> None:
+        """A connection is about to be closed: its number may soon be another one's."""
+        with self._lock:
+            self.until = FOREVER
+            if self._client == descriptor:
+                self._client = -1
+            if self._peer == descriptor:
+                self._peer = self._client
+
+
+def shut_down(descriptor: int) -> None:
+    """End a connection that another thread waits on; closing it is left to that thread."""
+    if descriptor < 0:
+        return
+    sock = socket.socket(fileno=descriptor)
+    try:
+        sock.shutdown(socket.SHUT_RDWR)
+    except OSError:
+        return
+    finally:
+        sock.detach()
