@@ -29,7 +29,10 @@ LISTENERS = {
     "pop3": "pop3-login",
     "pop3s": "pop3-login",
     "sieve": "managesieve-login",
+    "sieves": "managesieve-login",
 }
+# Where TLS comes first. Dovecot knows two of them by their names.
+SECURE = {"imaps", "pop3s", "sieves"}
 COMMON = """
 protocols = imap pop3 sieve
 base_dir = {home}/run
@@ -124,7 +127,10 @@ def configuration(
     for service in dict.fromkeys(LISTENERS.values()):
         text += f"service {service} {{\n  chroot =\n  service_count = 0\n  process_min_avail = 1\n"
         for name in (each for each, owner in LISTENERS.items() if owner == service):
-            text += f"  inet_listener {name} {{\n    port = {ports[name]}\n  }}\n"
+            secure = "yes" if name in SECURE else "no"
+            text += (
+                f"  inet_listener {name} {{\n    port = {ports[name]}\n    ssl = {secure}\n  }}\n"
+            )
         text += "}\n"
     return text
 

@@ -127,7 +127,7 @@ class Perdition:
     def __exit__(self, kind: object, *_: object) -> None:
         self.stop()
         if kind is None:
-            assert "Bug:" not in self.log()
+            assert "Bug:" not in self.log(), self.log()
             assert PASSWORD not in self.log()
 
     def _start(self) -> None:
