@@ -83,7 +83,7 @@ class Perdition:
         """Prepare it.
 
         Args:
-            directory: an empty one, for its files.
+            directory: an empty one, for its files; it is started there.
             protocol: said on the command line unless the name is one that chooses it.
             options: more of them, or other ones.
             conf: the text of a configuration file.
@@ -137,6 +137,7 @@ class Perdition:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
+                cwd=self.directory,
                 start_new_session=True,
             )
         self._stack.callback(end, process, signal.SIGINT)

@@ -37,7 +37,8 @@ class PidFile:
         Raises:
             PidFileFailed: another process runs, or it cannot be written.
         """
-        self._path = Path(path) if path else None
+        # Absolute, for it is written and removed after the change to /.
+        self._path = Path(path).absolute() if path else None
         self._owner = owner
         self._log = log
         if self._path is None:
