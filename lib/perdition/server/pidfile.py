@@ -37,8 +37,7 @@ class PidFile:
         Raises:
             PidFileFailed: another process runs, or it cannot be written.
         """
-        # Absolute, for it is written and removed after the change to /.
-        self._path = Path(path).absolute() if path else None
+        self._path = Path(path) if path else None
         self._owner = owner
         self._log = log
         if self._path is None:

@@ -39,8 +39,10 @@ def trust(context: ssl.SSLContext, options: "Options") -> list[tuple[str | None,
         context.load_verify_locations(options.ssl_ca_file)
         trusted.append((options.ssl_ca_file, None))
     if options.ssl_ca_path:
-        # By then we have changed to another directory.
-        directory = Path(options.ssl_ca_path).absolute()
+        directory = Path(options.ssl_ca_path)
+        if not directory.is_absolute():
+            # By then we are in another directory, and may not be able to pass through this one.
+            directory = directory.resolve()
         with contextlib.suppress(OSError):
             for file in sorted(directory.iterdir()):
                 if HASHED_NAME.fullmatch(file.name):
