@@ -4,6 +4,7 @@ The master tells it over a socket to drain (accept no more, and leave when the l
 ended), to stop, or to write to another log file; when the master is gone it drains as well.
 """
 
+import importlib
 import os
 import signal
 import socket
@@ -30,6 +31,10 @@ from perdition.session.session import Established, Service, Session, client_traf
 
 DRAIN, STOP, LOG, READY = b"drain", b"stop", b"log", b"ready"
 DRAIN_IN_FOREGROUND = 10
+# The library imports these when they are first needed: too late for the user that a worker has
+# become, who may not be able to read them.
+for late in ("_strptime", "encodings.idna"):
+    importlib.import_module(late)
 TIMEOUT_LINE = {"MANAGESIEVE": b'BYE "Timeout"\r\n'}
 # How often a draining worker looks whether its sessions have ended.
 DRAIN_TICK = 0.1
