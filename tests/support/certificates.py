@@ -135,6 +135,8 @@ class Pki:
             "for names": lambda: pem(
                 certify("label", self.ca, names=["mail.example.org", "127.0.0.1"])
             ),
+            "other name": lambda: pem(certify("mail.example.org", self.ca)),
+            "localhost": lambda: pem(certify("localhost", self.ca)),
             "broken name": lambda: pem(certify("127.0.0.1", self.ca, extension=BROKEN_NAME)),
             "encrypted key": lambda: key_pem(self.leaf.key, PASSPHRASE),
             "rsa": lambda: pem(certify("rsa", self.ca, key=rsa.generate_private_key(65537, 2048))),

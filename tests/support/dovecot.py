@@ -29,7 +29,10 @@ LISTENERS = {
     "pop3": "pop3-login",
     "pop3s": "pop3-login",
     "sieve": "managesieve-login",
+    "sieves": "managesieve-login",
 }
+# Where TLS comes first. Dovecot knows two of them by their names.
+SECURE = {"imaps", "pop3s", "sieves"}
 COMMON = """
 protocols = imap pop3 sieve
 base_dir = {home}/run
@@ -85,6 +88,12 @@ userdb static {{
 }}
 """,
 }
+# Certificates for those who ask for a name.
+NAMED = {
+    (2, 3): "local_name {name} {{\n  ssl_cert = <{file}\n  ssl_key = <{file}\n}}\n",
+    (2, 4): "local_name {name} {{\n  ssl_server_cert_file = {file}\n"
+    "  ssl_server_key_file = {file}\n}}\n",
+}
 # This has to come first.
 FIRST = {
     (2, 3): "",
@@ -124,7 +133,10 @@ def configuration(
     for service in dict.fromkeys(LISTENERS.values()):
         text += f"service {service} {{\n  chroot =\n  service_count = 0\n  process_min_avail = 1\n"
         for name in (each for each, owner in LISTENERS.items() if owner == service):
-            text += f"  inet_listener {name} {{\n    port = {ports[name]}\n  }}\n"
+            secure = "yes" if name in SECURE else "no"
+            text += (
+                f"  inet_listener {name} {{\n    port = {ports[name]}\n    ssl = {secure}\n  }}\n"
+            )
         text += "}\n"
     return text
 
@@ -136,13 +148,15 @@ class Dovecot:
         ports: where it listens, by the names of LISTENERS.
     """
 
-    def __init__(self, pem: bytes) -> None:
+    def __init__(self, pem: bytes, named: Mapping[str, bytes] = MappingProxyType({})) -> None:
         """Prepare one.
 
         Args:
             pem: its certificate and key.
+            named: other ones, for clients that ask for a name (SNI).
         """
         self._pem = pem
+        self._named = named
         self._stack = contextlib.ExitStack()
         self.ports: Mapping[str, int] = {}
 
@@ -168,7 +182,12 @@ class Dovecot:
         names = {name: self._stack.enter_context(free_port()) for name in LISTENERS}
         self.ports = MappingProxyType(names)
         (home / "pem").write_bytes(self._pem)
-        (home / "conf").write_text(configuration(of, home, account, self.ports))
+        text = configuration(of, home, account, self.ports)
+        for name, pem in self._named.items():
+            file = home / f"pem.{name}"
+            file.write_bytes(pem)
+            text += NAMED[of].format(name=name, file=file)
+        (home / "conf").write_text(text)
         for path in (home, *home.iterdir()):
             os.chown(path, account.uid, account.gid)
         is_root = os.geteuid() == 0

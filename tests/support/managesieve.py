@@ -29,8 +29,11 @@ class Response(NamedTuple):
 class ManageSieve:
     """A connection to a ManageSieve server, greeted."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, context: ssl.SSLContext | None = None) -> None:
+        """Connect; with TLS from the first octet on if there is a context."""
         self.sock = socket.create_connection((HOST, port), SECONDS)
+        if context:
+            self.sock = context.wrap_socket(self.sock, server_hostname=HOST)
         self._file = self.sock.makefile("rb")
         self.greeting = self.response()
 
@@ -38,6 +41,10 @@ class ManageSieve:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the connection."""
         self._file.close()
         self.sock.close()
 

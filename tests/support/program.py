@@ -83,7 +83,7 @@ class Perdition:
         """Prepare it.
 
         Args:
-            directory: an empty one, for its files.
+            directory: an empty one, for its files; it is started there.
             protocol: said on the command line unless the name is one that chooses it.
             options: more of them, or other ones.
             conf: the text of a configuration file.
@@ -137,19 +137,24 @@ class Perdition:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
+                cwd=self.directory,
                 start_new_session=True,
             )
         self._stack.callback(end, process, signal.SIGINT)
         self._process = process
         if self.daemon:
             assert process.wait(START_SECONDS) == 0, self.log()
-            wait_until(self.pid_path.exists, START_SECONDS, "a pid file")
-            self.pid = int(self.pid_path.read_text())
+            self.pid = wait_until(self._pid_in_file, START_SECONDS, "a pid file")
             self.group = os.getpgid(self.pid)
             self._stack.callback(end_group, self.group)
         else:
             self.pid = self.group = process.pid
         wait_until(self._listens, START_SECONDS, "the program listens")
+
+    def _pid_in_file(self) -> int:
+        """The daemon's; 0 as long as the file has none, or that of the process that started it."""
+        text = self.pid_path.read_text() if self.pid_path.exists() else ""
+        return int(text) if text and is_running(int(text)) else 0
 
     def _listens(self) -> bool:
         assert self.daemon or self._process.poll() is None, f"it has ended: {self.log()}"

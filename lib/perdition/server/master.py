@@ -36,7 +36,9 @@ from perdition.server.signals import Signals
 from perdition.server.slots import Slots
 from perdition.server.worker import DRAIN, LOG, STOP, Worker, serve_inetd
 from perdition.session.session import Service
-from perdition.tls import Listening, OutgoingTls, TlsSetupError, listening_context, outgoing
+from perdition.tls import TlsSetupError
+from perdition.tls.contexts import listening_context, outgoing
+from perdition.tls.handshakes import Listening, OutgoingTls
 
 SUCCESS, FAILURE = 0, 255
 FATAL = (

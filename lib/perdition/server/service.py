@@ -14,7 +14,7 @@ from perdition.identity import NameRules
 from perdition.logs import DEBUG, ERROR, INFO, Log
 from perdition.maps import Map
 from perdition.session.session import DIALOGUES, Service
-from perdition.tls import Listening, OutgoingTls
+from perdition.tls.handshakes import Listening, OutgoingTls
 
 CAPABILITY = {"POP3": "pop_capability", "IMAP4": "imap_capability"}
 

@@ -5,6 +5,7 @@ ended), to stop, or to write to another log file; when the master is gone it dra
 """
 
 import contextlib
+import importlib
 import os
 import signal
 import socket
@@ -31,6 +32,10 @@ from perdition.session.session import Established, Service, Session, client_traf
 
 DRAIN, STOP, LOG, READY = b"drain", b"stop", b"log", b"ready"
 DRAIN_IN_FOREGROUND = 10
+# The library imports these when they are first needed: too late for the user that a worker has
+# become, who may not be able to read them.
+for late in ("_strptime", "encodings.idna"):
+    importlib.import_module(late)
 TIMEOUT_LINE = {"MANAGESIEVE": b'BYE "Timeout"\r\n'}
 # How often a worker looks after its log-ins: as a rule, while all threads are busy, and while it
 # drains and looks whether its sessions have ended.

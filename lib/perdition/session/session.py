@@ -33,7 +33,8 @@ from perdition.protocols import (
 )
 from perdition.protocols.wire import LineTooLong, Wire
 from perdition.session.channel import Channel, PeerGone, PeerSilent, converse
-from perdition.tls import OutgoingTls, TlsFailed
+from perdition.tls import TlsFailed
+from perdition.tls.handshakes import OutgoingTls
 
 # How long a real server that refused may take to answer our leave.
 LEAVE_SECONDS = 3

@@ -1,0 +1,120 @@
+"""Every `ssl_mode`, in every protocol, between a mail program and Dovecot."""
+
+import ssl
+from contextlib import closing
+
+import pytest
+
+from support.clients import SPOKEN, Refused
+from support.dovecot import PASSWORD
+from support.program import Options, Start
+from system.conftest import Routes
+
+pytestmark = pytest.mark.system
+# The words -> how the client begins, and how the log says that both sides are secured.
+MODES = {
+    "": ("plaintext", "plaintext"),
+    "none": ("plaintext", "plaintext"),
+    "ssl_listen": ("ssl", "plaintext"),
+    "ssl_outgoing": ("plaintext", "ssl"),
+    "ssl_all": ("ssl", "ssl"),
+    "tls_listen": ("starttls", "plaintext"),
+    "tls_outgoing": ("plaintext", "starttls"),
+    "tls_all": ("starttls", "starttls"),
+    "tls_listen_force": ("starttls", "plaintext"),
+    "tls_outgoing_force": ("plaintext", "starttls"),
+    "tls_all_force": ("starttls", "starttls"),
+    "ssl_listen,tls_outgoing": ("ssl", "starttls"),
+    "ssl_listen,tls_outgoing_force": ("ssl", "starttls"),
+    "tls_listen,ssl_outgoing": ("starttls", "ssl"),
+    "tls_listen_force,ssl_outgoing": ("starttls", "ssl"),
+    "tls_listen,tls_outgoing_force": ("starttls", "starttls"),
+    "tls_listen_force,tls_outgoing": ("starttls", "starttls"),
+}
+PROTOCOLS = pytest.mark.parametrize("protocol", SPOKEN)
+
+
+@PROTOCOLS
+@pytest.mark.parametrize("mode", MODES)
+def test_a_user_is_logged_in_and_served(
+    start: Start, routes: Routes, files: Options, trusting: ssl.SSLContext, protocol: str, mode: str
+) -> None:
+    spoken = SPOKEN[protocol]
+    client_secure, server_secure = MODES[mode]
+    listener = spoken.secure if server_secure == "ssl" else spoken.plain
+    words = {"ssl_mode": mode} if mode else {}
+    proxy = start(protocol, {**routes(listener), **files, **words})
+    context = trusting if client_secure == "ssl" else None
+    with closing(spoken.client(proxy.port, context)) as client:
+        if client_secure == "starttls":
+            client.start_tls(trusting)
+        client.log_in("ann-modes", PASSWORD)
+        client.use()
+    proxy.wait_log(
+        f'client-secure={client_secure} authorisation_id=NONE authentication_id="ann-modes" '
+        f'server="[^"]+" protocol={protocol} server-secure={server_secure} status="ok"$'
+    )
+
+
+@PROTOCOLS
+@pytest.mark.parametrize("mode", ["tls_listen_force", "tls_all_force"])
+def test_where_tls_is_forced_a_login_in_the_clear_is_refused_and_taken_after_it(
+    start: Start, routes: Routes, files: Options, trusting: ssl.SSLContext, protocol: str, mode: str
+) -> None:
+    spoken = SPOKEN[protocol]
+    proxy = start(protocol, {**routes(spoken.plain), **files, "ssl_mode": mode})
+    with closing(spoken.client(proxy.port)) as client:
+        with pytest.raises(Refused, match="failed: Login Disabled"):
+            client.log_in("ann-forced", PASSWORD)
+        client.start_tls(trusting)
+        client.log_in("ann-forced", PASSWORD)
+        client.use()
+    proxy.wait_log('client-secure=plaintext .* status="failed: [^"]+"$')
+    proxy.wait_log('client-secure=starttls .* status="ok"$')
+
+
+@PROTOCOLS
+def test_after_a_failed_login_the_link_is_known_to_be_encrypted(
+    start: Start, routes: Routes, files: Options, trusting: ssl.SSLContext, protocol: str
+) -> None:
+    spoken = SPOKEN[protocol]
+    options = {**routes(spoken.plain), **files, "ssl_mode": "tls_listen_force"}
+    proxy = start(protocol, options)
+    with closing(spoken.client(proxy.port)) as client:
+        client.start_tls(trusting)
+        with pytest.raises(Refused, match="failed: Re-Authentication Failure"):
+            client.log_in("ann-again", "wrong")
+        client.log_in("ann-again", PASSWORD)
+        client.use()
+    proxy.wait_log('client-secure=starttls .* status="failed: Re-Authentication Failure"$')
+    proxy.wait_log('client-secure=starttls .* status="ok"$')
+
+
+@PROTOCOLS
+@pytest.mark.parametrize("mode", ["none", "ssl_outgoing", "tls_all_force"])
+def test_nothing_is_imported_for_a_session(
+    start: Start,
+    routes: Routes,
+    files: Options,
+    trusting: ssl.SSLContext,
+    monkeypatch: pytest.MonkeyPatch,
+    protocol: str,
+    mode: str,
+) -> None:
+    # A worker's user may not be able to read the interpreter's files.
+    monkeypatch.setenv("PYTHONPROFILEIMPORTTIME", "1")
+    spoken = SPOKEN[protocol]
+    listener = spoken.secure if mode == "ssl_outgoing" else spoken.plain
+    more = {"ssl_mode": mode, "ssl_cert_accept_expired": True}
+    proxy = start(protocol, {**routes(listener), **files, **more})
+    with closing(spoken.client(proxy.port)) as client:
+        if mode == "tls_all_force":
+            client.start_tls(trusting)
+        with pytest.raises(Refused):
+            client.log_in("ann-imports", "wrong")
+        client.log_in("ann-imports", PASSWORD)
+        client.use()
+    proxy.wait_log("Closing session: ")
+    before, _connect, after = proxy.log().partition("Connect: ")
+    assert "import time:" in before
+    assert "import time:" not in after
