@@ -1,7 +1,6 @@
 """Addresses and sockets."""
 
 import contextlib
-import encodings.idna  # noqa: F401 - workers may not be able to read it any more
 import functools
 import socket
 from collections.abc import Sequence

@@ -115,7 +115,9 @@ class Relayed:
             now: this moment.
         """
         self.client, self.server = (
-            (TlsEnd if isinstance(sock, ssl.SSLSocket) else End)(sock, self, octets)
+            TlsEnd(sock, self, octets)
+            if isinstance(sock, ssl.SSLSocket)
+            else End(sock, self, octets)
             for sock, octets in zip(connections, early, strict=True)
         )
         self.client.other, self.server.other = self.server, self.client

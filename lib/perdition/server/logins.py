@@ -43,7 +43,12 @@ class LoginServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
     """
 
     def __init__(
-        self, listener: socket.socket, serve: Serve, seconds: float, log: Log, hurry: Callable[[], None]
+        self,
+        listener: socket.socket,
+        serve: Serve,
+        seconds: float,
+        log: Log,
+        hurry: Callable[[], None],
     ) -> None:
         """Serve the connections of a listener that is bound and listening already.
 
@@ -189,8 +194,7 @@ class LoginThreads:
         self._hurried = False
         self._busy_at = 0.0
         self._servers = {
-            each.fileno(): LoginServer(each, serve, seconds, log, self._hurry)
-            for each in listeners
+            each.fileno(): LoginServer(each, serve, seconds, log, self._hurry) for each in listeners
         }
         threading.stack_size(STACK_SIZE)
 
@@ -204,12 +208,6 @@ class LoginThreads:
         """Accept no more; the connections there are go on."""
         for server in self._servers.values():
             server.stop()
-
-    def cut_all(self) -> None:
-        """End the connections that are not logged in."""
-        for server in self._servers.values():
-            for each in server.all_connections():
-                each.cut()
 
     def __len__(self) -> int:
         """How many connections are not logged in."""

@@ -19,6 +19,7 @@ from perdition import logs
 from perdition.config.options import Options
 from perdition.identity import Ends
 from perdition.logs import Log
+from perdition.patience import Patience
 from perdition.relay.loop import Relay
 from perdition.server import privileges
 from perdition.server.listeners import ends_of
@@ -27,7 +28,6 @@ from perdition.server.privileges import Ids
 from perdition.server.signals import Signals
 from perdition.server.slots import Slots
 from perdition.session.channel import Channel
-from perdition.patience import Patience
 from perdition.session.session import Established, Service, Session, client_traffic
 
 DRAIN, STOP, LOG, READY = b"drain", b"stop", b"log", b"ready"
@@ -168,11 +168,9 @@ class Worker:
                 limit = self._drain_limit()
                 if limit is not None:
                     end = time.monotonic() + limit
-            if draining:
-                if not len(self.relay):
-                    self.logins.cut_all()
-                if not self._count or time.monotonic() >= end:
-                    return
+            is_empty = not self._count and not len(self.logins)
+            if draining and (is_empty or time.monotonic() >= end):
+                return
 
     def _drain_limit(self) -> int | None:
         if self.options.drain_timeout is not None:
@@ -194,9 +192,7 @@ class Worker:
         with contextlib.suppress(BlockingIOError):
             os.write(self._wake_write, b"\0")
 
-    def _serve(
-        self, sock: socket.socket, address: tuple[object, ...], patience: Patience
-    ) -> None:
+    def _serve(self, sock: socket.socket, address: tuple[object, ...], patience: Patience) -> None:
         """Serve a connection until it is logged in or gone: the outermost function of a thread."""
         session = None
         handed_over = False

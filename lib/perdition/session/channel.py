@@ -6,9 +6,9 @@ import socket
 import ssl
 from collections.abc import Callable
 
+from perdition.patience import Patience
 from perdition.protocols import T, Talk
 from perdition.protocols.wire import Wire
-from perdition.patience import Patience
 
 RECEIVE_SIZE = 16384
 
