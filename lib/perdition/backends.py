@@ -62,7 +62,7 @@ class Backends:
         count = len(self.default_servers)
         first = self.turn.take() % count if count > 1 else 0
         in_turn = [self.default_servers[(first + step) % count] for step in range(count)]
-        return [self._with_port(server) for server in in_turn]
+        return [self._with_port(server) for server in in_turn if server.host]
 
     def connect(self, server: ServerItem) -> socket.socket:
         """Connect to a server.

@@ -162,7 +162,7 @@ class Log:
         elif facility.startswith("/"):
             self.descriptor = self._open()
         elif facility in FACILITIES:
-            syslog.openlog(ident, syslog.LOG_PID | syslog.LOG_CONS, FACILITIES[facility])
+            self._open_syslog()
         else:
             raise LogOpenFailed(f'facility "{facility}" not found')
 
@@ -175,6 +175,20 @@ class Log:
     def is_file(self) -> bool:
         """Whether it goes to a file of its own."""
         return self.facility.startswith("/")
+
+    def _open_syslog(self) -> None:
+        flags = syslog.LOG_PID | syslog.LOG_CONS
+        syslog.openlog(self.ident, flags, FACILITIES[self.facility])
+
+    def let_go(self) -> None:
+        """Close the connection to syslog; it is made anew for the next line.
+
+        The C library goes on to use its descriptor, and closes it when writing fails. So before
+        all descriptors are closed by others it has to know: by then the number is another's.
+        """
+        if self.facility in FACILITIES:
+            syslog.closelog()
+            self._open_syslog()
 
     def _open(self) -> int:
         try:

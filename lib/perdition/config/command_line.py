@@ -8,7 +8,15 @@ from typing import NamedTuple
 from perdition.config import ConfigError, HelpWanted, VersionWanted, checks, files
 from perdition.config.kinds import FLAG
 from perdition.config.options import LETTERS, ROWS, Options, complete
-from perdition.config.settings import COMMAND_LINE, Given, Level, convert, gather, unknown
+from perdition.config.settings import (
+    COMMAND_LINE,
+    Given,
+    Level,
+    check_value,
+    convert,
+    gather,
+    unknown,
+)
 
 
 class Loaded(NamedTuple):
@@ -124,7 +132,9 @@ def take(word: str, name: str, value: str | None, rest: list[str]) -> Given:
         if not rest:
             raise wrong(word, "missing argument")
         value = rest.pop(0)
-    return Given(COMMAND_LINE, name, value)
+    given = Given(COMMAND_LINE, name, value)
+    check_value(given)
+    return given
 
 
 def wrong(word: str, why: str) -> ConfigError:

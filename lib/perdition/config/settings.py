@@ -8,7 +8,7 @@ from configobj import ConfigObj
 from configobj.validate import ValidateError, Validator
 
 from perdition.config import ConfigError
-from perdition.config.kinds import BadValue, Kind
+from perdition.config.kinds import SSL_MODE, STATE_LIST, BadValue, Kind
 from perdition.config.options import ROWS
 
 COMMAND_LINE = "command line"
@@ -40,7 +40,7 @@ def gather(settings: Iterable[Given]) -> Level:
     """Put the settings of the command line, or of a file, in order by their names.
 
     Of an option that is repeated the last one counts, or all of them where they accumulate. An
-    option that stands for others gives them its text where they have none of their own.
+    option that stands for others counts as if they were given in its place.
     """
     level: Level = {}
     for given in settings:
@@ -49,9 +49,8 @@ def gather(settings: Iterable[Given]) -> Level:
             level[given.name] = given._replace(text=",".join(filter(None, texts)))
         else:
             level[given.name] = given
-    for given in list(level.values()):
         for name in ROWS[given.name].sets if given.text else ():
-            level.setdefault(name, given._replace(name=name))
+            level[name] = given._replace(name=name)
     return level
 
 
@@ -72,6 +71,21 @@ def convert(level: Level) -> dict[str, Any]:
         if isinstance(outcome, dict) and isinstance(outcome.get(name), ValidateError):
             raise refusal(given, outcome[name].__cause__)
     return {name: config[name] for name in level}
+
+
+def check_value(given: Given) -> None:
+    """Check one text, before those after it are looked at.
+
+    Raises:
+        ConfigError: it is not of its option's kind, or it is an empty list where 2.2 takes none.
+    """
+    kind = ROWS[given.name].kind
+    try:
+        if not given.text and kind in (STATE_LIST, SSL_MODE):
+            raise BadValue("must have at least one word", given.text)
+        kind.parse(given.text)
+    except BadValue as bad:
+        raise refusal(given, bad) from bad
 
 
 def refusal(given: Given, bad: BadValue) -> ConfigError:

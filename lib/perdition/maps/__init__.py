@@ -37,6 +37,29 @@ class NoMap:
         return
 
 
+class Latest:
+    """The map of now: sessions that are there already see a new one as well."""
+
+    def __init__(self, opened: Map) -> None:
+        self._map = opened
+
+    def lookup(self, key: bytes, /) -> bytes | None:
+        """The value of a key, None where there is none.
+
+        Raises:
+            MapFailed: the store is out of order.
+        """
+        return self._map.lookup(key)
+
+    def replace(self, opened: Map) -> None:
+        """Use another map from now on."""
+        self._map, old = opened, self._map
+        old.close()
+
+    def close(self) -> None:
+        self._map.close()
+
+
 def map_name(library: str) -> str:
     """The name of the map that `map_library` means: by itself or as the original's file name."""
     found = LIBRARY.fullmatch(library)

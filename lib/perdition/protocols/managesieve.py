@@ -24,6 +24,8 @@ CAPABILITY_LIMIT = 256
 
 # quoted = <"> *QUOTED-CHAR <">; string = quoted / literal
 QUOTED = re.compile(rb'"((?:[^"\\]|\\.)*)"')
+# In front of the octets of a literal: no atom of a line begins with it.
+LITERAL_MARK = b"\n"
 # literal-c2s = "{" number "+}" CRLF *OCTET; the original takes it without "+" as well
 LITERAL = re.compile(rb"\{(\d{1,10})\+?\}$")
 
@@ -92,6 +94,8 @@ class ClientSide:
                         return (yield from self._authenticate(*arguments))
                     except BadResponse as error:
                         self._sorry(str(error))
+                case b"AUTHENTICATE", _ if arguments[1:2] and arguments[1].startswith(LITERAL_MARK):
+                    self._sorry('Invalid AUTHENTICATE "PLAIN" challenge, mate')
                 case b"AUTHENTICATE", _:
                     self._sorry(
                         "Incorrect argument count, expected AUTHENTICATE <mechanism>"
@@ -144,7 +148,7 @@ class ClientSide:
                 if size > LITERAL_LIMIT:
                     raise ProtocolError("literal too long")
                 octets = yield from self.wire.read_exactly(size)
-                arguments.append(b"{" + octets)
+                arguments.append(LITERAL_MARK + octets)
                 text = yield from self.wire.read_line(LINE_LIMIT)
             elif quoted := QUOTED.match(text):
                 arguments.append(quoted[0])
@@ -264,7 +268,7 @@ def _none() -> Talk[list[bytes]]:
 
 def _string(argument: bytes) -> bytes | None:
     """The octets of a string, None for an atom."""
-    if argument.startswith(b"{"):
+    if argument.startswith(LITERAL_MARK):
         return argument[1:]
     if quoted := QUOTED.fullmatch(argument):
         return re.sub(rb"\\(.)", rb"\1", quoted[1])

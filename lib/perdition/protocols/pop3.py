@@ -144,6 +144,8 @@ class ServerSide:
         return Verdict(False, protocols.TLS_NOT_PRESENT) if self.force_tls else Ready()
 
     def log_in(self, login: Login) -> Talk[Verdict]:
+        # What it said out of turn would be taken for the answer.
+        self.wire.take_unread()
         self.wire.say(b"USER " + encode(login.user))
         answer = yield from self.wire.read_line(LINE_LIMIT)
         if not _is_ok(answer):

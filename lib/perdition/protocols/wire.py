@@ -83,8 +83,9 @@ class Wire:
     def read_line(self, limit: int) -> Talk[bytes]:
         """Wait for a line and return it without its ending.
 
-        Lines end with LF; one CR before it is dropped. RFC 1939 section 3 and RFC 9051
-        section 2.2 ask for CRLF, but clients that send a bare LF exist.
+        Lines end with LF, and CR is dropped wherever it stands, as in 2.2: peers take a CR by
+        itself for the end of a line, or do not. RFC 1939 section 3 and RFC 9051 section 2.2 ask
+        for CRLF, but clients that send a bare LF exist.
 
         Args:
             limit: most octets accepted before the LF.
@@ -107,7 +108,7 @@ class Wire:
             raise LineTooLong
         line = bytes(unread[:end])
         del unread[: end + 1]
-        return line[:-1] if line.endswith(b"\r") else line
+        return line.replace(b"\r", b"") if b"\r" in line else line
 
     def read_exactly(self, size: int) -> Talk[bytes]:
         """Wait for size octets, whatever they are, and return them.

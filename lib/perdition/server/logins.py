@@ -81,12 +81,6 @@ class LoginThreads:
         for server in self._servers.values():
             server.socket.close()
 
-    def cut_all(self) -> None:
-        """End the connections that are not logged in."""
-        with self._lock:
-            for descriptor in self._connections:
-                shut_down(descriptor)
-
     def __len__(self) -> int:
         """How many connections are not logged in."""
         return len(self._connections)

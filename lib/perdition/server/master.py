@@ -20,7 +20,7 @@ from perdition.backends import SharedTurn
 from perdition.config import render
 from perdition.config.options import Options
 from perdition.logs import Log, LogOpenFailed
-from perdition.maps import Map, MapFailed, map_name, open_map
+from perdition.maps import Latest, MapFailed, map_name, open_map
 from perdition.server import privileges
 from perdition.server.listeners import BindFailed, listen
 from perdition.server.pidfile import PidFile, PidFileFailed
@@ -50,6 +50,7 @@ FATAL = (
     signal.SIGPROF,
     signal.SIGIO,
     signal.SIGXCPU,
+    signal.SIGXFSZ,
 )
 IGNORED = (signal.SIGUSR1, signal.SIGUSR2, signal.SIGPIPE, signal.SIGURG, signal.SIGWINCH)
 # How long a master that was told to end waits for workers without sessions.
@@ -103,7 +104,7 @@ class Master:
         if map_name(options.map_library) in ("gdbm", "posix_regex") and self.map_option:
             self.map_option = str(Path(self.map_option).absolute())
         try:
-            self.map: Map = open_map(options.map_library, self.map_option)
+            self.map = Latest(open_map(options.map_library, self.map_option))
         except MapFailed as error:
             line = f'dlopen of "{options.map_library}" failed'
             raise StartFailed(str(error), line, usage=True) from error
@@ -193,6 +194,7 @@ class Master:
         privileges.raise_open_files()
         if self.options.inetd_mode:
             os.chdir("/")
+            self._heed_signals()
             return SUCCESS if serve_inetd(self.service(), self.ids) else FAILURE
         self._bind()
         try:
@@ -214,6 +216,18 @@ class Master:
         if not self.options.is_foreground:
             self.log.info(f"Listening with {workers} workers")
         return self._supervise(signals)
+
+    def _heed_signals(self) -> None:
+        """Act on signals in inetd mode, where one thread waits for nothing but its connection."""
+        for number in FATAL:
+            signal.signal(number, self._end_inetd)
+        for number in IGNORED:
+            signal.signal(number, signal.SIG_IGN)
+        signal.signal(signal.SIGHUP, lambda _number, _frame: self._read_again())
+
+    def _end_inetd(self, number: int, _frame: object) -> None:
+        self.log.info(f"Exiting on signal {number}")
+        os._exit(SUCCESS)
 
     def _bind_items(self) -> list[net.ServerItem]:
         delimiter = self.options.domain_delimiter
@@ -238,6 +252,7 @@ class Master:
         context = daemon.DaemonContext(
             files_preserve=keep, umask=mask, working_directory="/", signal_map={}
         )
+        self.log.let_go()
         context.open()
         if self.pid_file is not None:
             self.pid_file.write()
@@ -331,9 +346,26 @@ class Master:
             self._fork(place, signals)
 
     def _reload(self, signals: Signals) -> None:
-        """HUP: open the log again, load the map again, and change to workers that have it.
+        """HUP: read again what can be, and change to workers that have it.
 
         The other options stay as they are; workers of before go on with their sessions.
+        """
+        if not self._read_again():
+            return
+        for child in self.children.values():
+            child.retired = True
+            self._tell(child, DRAIN)
+        for place in {child.place for child in self.children.values()} | {
+            place for _, place in self.due
+        }:
+            self._fork(place, signals)
+        self.due.clear()
+
+    def _read_again(self) -> bool:
+        """Open the log again, and the map.
+
+        Returns:
+            Whether there is a new map.
         """
         options = self.options
         try:
@@ -348,17 +380,9 @@ class Master:
             new = open_map(options.map_library, self.map_option)
         except MapFailed as error:
             self.log.error(f"map: {error}: the one of before stays in use")
-            return
-        self.map.close()
-        self.map = new
-        for child in self.children.values():
-            child.retired = True
-            self._tell(child, DRAIN)
-        for place in {child.place for child in self.children.values()} | {
-            place for _, place in self.due
-        }:
-            self._fork(place, signals)
-        self.due.clear()
+            return False
+        self.map.replace(new)
+        return True
 
     def _tell_log(self) -> None:
         """Give the workers, who may not open it themselves, the new log file."""

@@ -154,11 +154,8 @@ class Worker:
                 limit = self._drain_limit()
                 if limit is not None:
                     end = time.monotonic() + limit
-            if draining:
-                if not len(self.relay):
-                    self.logins.cut_all()
-                if not self._count or time.monotonic() >= end:
-                    return
+            if draining and (not self._count or time.monotonic() >= end):
+                return
 
     def _drain_limit(self) -> int | None:
         if self.options.drain_timeout is not None:

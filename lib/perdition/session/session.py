@@ -267,7 +267,9 @@ class Attempt:
         found = self.find_server()
         candidates = self.service.backends.candidates(found)
         if not candidates:
-            self.server_item = ServerItem("", "(null)", self.service.backends.default_port)
+            nameless = found is not None or self.service.backends.default_servers
+            port = self.service.backends.default_port
+            self.server_item = ServerItem("", "" if nameless else "(null)", port)
             return Verdict(False, protocols.NO_SERVER)
         for item in candidates:
             self.server_item = item
