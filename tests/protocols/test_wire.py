@@ -10,7 +10,7 @@ from support.talking import Lacking, play, said
 
 @given(st.lists(st.binary(max_size=30)), st.integers(1, 40))
 def test_chunking_never_shows(lines: list[bytes], size: int) -> None:
-    lines = [line.replace(b"\n", b"").rstrip(b"\r") for line in lines]
+    lines = [line.translate(None, b"\r\n") for line in lines]
     text = b"".join(line + b"\r\n" for line in lines)
     wire = Wire()
     pieces = iter([text[at : at + size] for at in range(0, len(text), size)])
