@@ -19,7 +19,7 @@ from perdition.relay.ends import WOULD_BLOCK, End, Relayed
 from perdition.relay.timetable import Timetable
 
 # Octets read at a time.
-READ_SIZE = 262144
+READ_SIZE = 65536
 # How long a session lives on when one side has ended and nothing moves.
 HALF_CLOSED_SECONDS = 10
 # How long the loop waits at most: a session that was added may be due before the one known last.
