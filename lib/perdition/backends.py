@@ -65,6 +65,12 @@ class Backends:
         in_turn = [self.default_servers[(first + step) % count] for step in range(count)]
         return [self._with_port(server) for server in in_turn if server.host]
 
+    def nameless(self, found: ServerItem | None) -> ServerItem:
+        """What the log has for a server where there is no candidate."""
+        for server in (*self.default_servers, *([found] if found else ())):
+            return ServerItem("", "", server.port or self.default_port)
+        return ServerItem("", "(null)", self.default_port)
+
     def connect(self, server: ServerItem, patience: Patience) -> socket.socket:
         """Connect to a server, for a session of that patience.
 

@@ -1,7 +1,7 @@
 r"""The grammar of configuration files and of the map of regular expressions.
 
 A ``#`` begins a comment, quotes and ``\x`` make text of any character anywhere in a word, and a
-backslash before the end of a line joins it with the next.
+backslash before the end of a line joins it with the next. So do quotes around it.
 """
 
 import re
@@ -88,8 +88,11 @@ def scan(text: str) -> Iterator[Line]:
             case "blank":
                 pieces.append((token[0], True))
             case "double":
-                pieces.append((ESCAPE.sub(unescape, token["double"]), False))
-            case "escaped" | "single" | "plain" as kind:
+                quoted = ESCAPE.sub(unescape, token["double"])
+                pieces.append((NEWLINE.sub("", quoted), False))
+            case "single":
+                pieces.append((NEWLINE.sub("", token["single"]), False))
+            case "escaped" | "plain" as kind:
                 pieces.append((token[kind], False))
         number += lines_in(token[0])
         if not any(not is_blank for _, is_blank in pieces):

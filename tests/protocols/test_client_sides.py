@@ -91,6 +91,18 @@ DIALOGUES = [
     ("sieve", b'AUTHENTICATE "PLAIN" {8+}\r\nAHUAcA==\r\n', b"", Login("u", b"p")),
     ("sieve", b'AUTHENTICATE "PLAIN"\r\n"AHUAcA=="\r\n', b'""\r\n', Login("u", b"p")),
     ("sieve", b'AUTHENTICATE "PLAIN" "YQB1AHA="\r\n', b"", Login("u", b"p", "a")),
+    (
+        "sieve",
+        b'AUTHENTICATE "PLAIN" {8+}\r\nAHUAcA== x\r\n',
+        b'<3>NO "Invalid AUTHENTICATE \\"PLAIN\\" challenge, mate"\r\n',
+        None,
+    ),
+    (
+        "sieve",
+        b'AUTHENTICATE "PLAIN" {AHUAcA==\r\n',
+        b'<3>NO "Invalid AUTHENTICATE \\"PLAIN\\" challenge, mate"\r\n',
+        None,
+    ),
     ("sieve", b'AUTHENTICATE "X"\r\n', b'<3>NO "Unknown SASL mechanism, mate"\r\n', None),
     (
         "sieve",

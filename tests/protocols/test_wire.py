@@ -10,7 +10,7 @@ from support.talking import Lacking, play, said
 
 @given(st.lists(st.binary(max_size=30)), st.integers(1, 40))
 def test_chunking_never_shows(lines: list[bytes], size: int) -> None:
-    lines = [line.translate(None, b"\r\n") for line in lines]
+    lines = [line.replace(b"\n", b"").replace(b"\r", b"") for line in lines]
     text = b"".join(line + b"\r\n" for line in lines)
     wire = Wire()
     pieces = iter([text[at : at + size] for at in range(0, len(text), size)])
@@ -26,6 +26,11 @@ def test_no_input_raises_anything_but_line_too_long(text: bytes, limit: int) -> 
     except (LineTooLong, Lacking):
         return
     assert len(line) <= limit
+
+
+def test_cr_does_not_stay_in_a_line() -> None:
+    wire = Wire()
+    assert play(wire.read_line(100), wire, [b"USER a\rPASS b\r\r\n"]) == b"USER aPASS b"
 
 
 def test_a_line_over_the_limit_is_refused_before_its_end_comes() -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from server.conftest import ROOT, Client, Program, Start, is_running, wait_until
+from server.conftest import ROOT, Client, Program, Start, free_port, is_running, wait_until
 
 
 @contextlib.contextmanager
@@ -254,6 +254,83 @@ def test_a_second_start_is_refused_and_a_stale_pid_file_is_not(start: Start) -> 
     wait_until(
         lambda: anew.pid_path.exists() and anew.pid_path.read_text() == str(anew.pid), "its pid"
     )
+
+
+def test_a_client_that_is_not_logged_in_yet_outlives_hup_and_term(start: Start) -> None:
+    program = start("--workers", "1")
+    client = program.connect()
+    with closing(client):
+        client.ask("USER ann")
+        before = program.workers()
+        program.kill(signal.SIGHUP)
+        wait_until(lambda: set(program.workers()) - set(before), "a new worker")
+        program.kill(signal.SIGTERM)
+        assert program.process.wait(10) == 0
+        client.log_in()
+        assert client.works()
+
+
+def test_a_daemon_that_logs_to_syslog_serves_whole_sessions(start: Start, tmp_path: Path) -> None:
+    # The C library keeps the number of its connection to syslog, which detaching closes.
+    mount = 'mount --bind /dev/null "$0/null" && mount --rbind "$0" /dev && exec "$@"'
+    inside = ["unshare", "-m", "sh", "-c", mount]
+    if subprocess.run([*inside[:2], "true"], capture_output=True, check=False).returncode:
+        pytest.skip("no mount name spaces here")
+    program = start()
+    devices, pid_path, port = tmp_path / "dev", tmp_path / "daemon" / "pid", free_port()
+    devices.mkdir()
+    (devices / "null").touch()
+    lines: list[bytes] = []
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as log:
+        log.bind(str(devices / "log"))
+        log.settimeout(10)
+        command = [each for each in program.command if each != "--no_daemon"]
+        command += ["-F", "mail", "-b", f"127.0.0.1:{port}", "--pid_file", str(pid_path)]
+        subprocess.run([*inside, str(devices), *command], check=True)
+        try:
+            with closing(client := Client(port)):
+                client.log_in()
+                assert client.works()
+                client.ask("QUIT")
+            while b"Closing session" not in b"".join(lines):
+                lines.append(log.recv(4096))
+        finally:
+            pid = int(pid_path.read_text())
+            os.kill(pid, signal.SIGTERM)
+            wait_until(lambda: not is_running(pid), "the daemon has left")
+    assert b"Starting" in lines[0]
+
+
+@contextlib.contextmanager
+def inetd(program: Program) -> Iterator[tuple[Client, subprocess.Popen[bytes]]]:
+    """The program with a connection as its standard input and output, and its client."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        client_socket = socket.create_connection(listener.getsockname(), 10)
+        ours, _address = listener.accept()
+        command = [*program.command, "--inetd_mode"]
+        process = subprocess.Popen(command, stdin=ours, stdout=ours)
+        ours.close()
+    client = Client.__new__(Client)
+    client.sock, client.file = client_socket, client_socket.makefile("rb")
+    client.sock.settimeout(15)
+    try:
+        assert client.line().startswith(b"+OK")
+        yield client, process
+    finally:
+        client.close()
+        process.kill()
+        process.wait(10)
+
+
+def test_a_session_of_inetd_goes_on_after_hup_and_ends_in_order_with_term(start: Start) -> None:
+    program = start()
+    with inetd(program) as (client, process):
+        process.send_signal(signal.SIGHUP)
+        program.wait_log('Reloading map library "" with options "(null)"')
+        assert client.ask("USER ann").startswith(b"+OK")
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 0
+        program.wait_log("Exiting on signal 15")
 
 
 def test_a_daemon_detaches_and_writes_its_pid(start: Start, tmp_path: Path) -> None:

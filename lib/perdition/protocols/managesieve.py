@@ -24,9 +24,9 @@ CAPABILITY_LIMIT = 256
 
 # quoted = <"> *QUOTED-CHAR <">; string = quoted / literal
 QUOTED = re.compile(rb'"((?:[^"\\]|\\.)*)"')
+# literal-c2s = "{" number "+}" CRLF *OCTET; the original takes it without "+" as well
 # In front of the octets of a literal: no atom of a line begins with it.
 LITERAL_MARK = b"\n"
-# literal-c2s = "{" number "+}" CRLF *OCTET; the original takes it without "+" as well
 LITERAL = re.compile(rb"\{(\d{1,10})\+?\}$")
 
 

@@ -239,7 +239,8 @@ class Attempt:
         self.log = session.log
         self.login = login
         self.server_item = ServerItem("", "(null)", "(null)")
-        self.server_secure = "plaintext"
+        implicit = session.mode.has(type(session.mode).SSL_OUTGOING)
+        self.server_secure = "ssl" if implicit else "plaintext"
 
     def run(self) -> Established | None:
         """Carry it out, and tell client and log how it went.
@@ -268,9 +269,7 @@ class Attempt:
         found = self.find_server()
         candidates = self.service.backends.candidates(found)
         if not candidates:
-            nameless = found is not None or self.service.backends.default_servers
-            port = self.service.backends.default_port
-            self.server_item = ServerItem("", "" if nameless else "(null)", port)
+            self.server_item = self.service.backends.nameless(found)
             return Verdict(False, protocols.NO_SERVER)
         for item in candidates:
             self.server_item = item
