@@ -196,6 +196,8 @@ class Master:
             os.chdir("/")
             self._heed_signals()
             return SUCCESS if serve_inetd(self.service(), self.ids) else FAILURE
+        # From the moment that others can see us on, a signal waits until it can be acted upon.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {*FATAL, signal.SIGHUP})
         self._bind()
         try:
             self.pid_file = PidFile(self.options.pid_file, self.ids, self.log)
@@ -207,6 +209,7 @@ class Master:
         else:
             self._detach()
         signals = Signals((*FATAL, signal.SIGHUP, signal.SIGCHLD), IGNORED)
+        signal.pthread_sigmask(signal.SIG_SETMASK, [])
         workers = self.options.workers or len(os.sched_getaffinity(0))
         self.slots = Slots(workers)
         gc.collect()
