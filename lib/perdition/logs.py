@@ -26,7 +26,10 @@ FACILITIES = {
 FACILITIES["security"] = FACILITIES["auth"]
 FACILITIES["mark"] = syslog.LOG_SYSLOG
 ESCAPES = {7: "\\a", 8: "\\b", 9: "\\t", 10: "\\n", 11: "\\v", 12: "\\f", 13: "\\r"}
-UNSAFE = re.compile(r'[\x00-\x1f\x7f"]')
+# Control characters, of C1 as well, and octets that a terminal may take for those.
+CONTROL = "\x00-\x1f\x7f-\x9f\udc80-\udc9f"
+UNSAFE = re.compile(f'[{CONTROL}"]')
+UNSAFE_IN_LINE = re.compile(f"[{CONTROL}]")
 PRINTABLE = range(0x20, 0x7F)
 LINE_LIMIT = 8192
 
@@ -56,7 +59,13 @@ class Who(NamedTuple):
 
 def escape(text: str) -> str:
     """Text that a peer sent, without characters that could forge a line or end a quotation."""
-    return UNSAFE.sub(lambda found: f"\\{ord(found[0]):03o}", text)
+    return UNSAFE.sub(in_octal, text)
+
+
+def in_octal(found: re.Match[str]) -> str:
+    """What stands for a character that is not shown: its octets."""
+    octets = found[0].encode("utf-8", "surrogateescape")
+    return "".join(f"\\{octet:03o}" for octet in octets)
 
 
 def show_data(data: bytes) -> str:
@@ -235,9 +244,14 @@ class Log:
         self.error(f"Bug: {type(error).__name__}: {places}")
 
     def write(self, level: int, text: str) -> None:
-        """Write a line, one system call: neither threads nor processes mix theirs."""
+        """Write a line, one system call: neither threads nor processes mix theirs.
+
+        Whoever makes the line escapes what peers sent; what was forgotten is caught here.
+        """
         if level > self.level:
             return
+        if not text.isprintable():
+            text = UNSAFE_IN_LINE.sub(in_octal, text)
         if self.descriptor is None:
             syslog.syslog(level, text.encode("utf-8", "replace").decode())
             return

@@ -13,6 +13,10 @@ class ConnectFailed(Exception):
     """No address of a host could be reached."""
 
 
+class Ambiguous(ValueError):
+    """An address that may have a port at its end, or not; the text says how to write it."""
+
+
 class ServerItem(NamedTuple):
     """``[user@]host[:port]`` taken apart; an empty part is one that was not given."""
 
@@ -32,6 +36,9 @@ def parse_item(text: str, delimiter: str) -> ServerItem:
     Args:
         text: the item; an IPv6 address stands in brackets, or by itself without a port.
         delimiter: what stands between user and host.
+
+    Raises:
+        Ambiguous: an IPv6 address without brackets, whose end may be a port.
     """
     user, found, rest = text.rpartition(delimiter)
     if not found:
@@ -39,9 +46,11 @@ def parse_item(text: str, delimiter: str) -> ServerItem:
     if rest.startswith("[") and "]" in rest:
         host, _, after = rest[1:].rpartition("]")
         return ServerItem(user, host, after.removeprefix(":"))
-    if rest.count(":") > 1 and is_address(rest):
-        return ServerItem(user, rest, "")
     host, _, port = rest.rpartition(":") if ":" in rest else (rest, "", "")
+    if rest.count(":") > 1 and is_address(rest):
+        if port.isdecimal() and is_address(host):
+            raise Ambiguous(f"{rest}: write [{host}]:{port} or [{rest}]")
+        return ServerItem(user, rest, "")
     return ServerItem(user, host, port)
 
 
@@ -99,7 +108,12 @@ def connect(
     """
     reason = "no address"
     for family, address in resolve(host, port):
-        sock = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            sock = socket.socket(family, socket.SOCK_STREAM)
+        except OSError as error:
+            # Out of descriptors, or a family that the kernel does not have.
+            reason = str(error)
+            continue
         patience.begin(sock.fileno(), seconds)
         try:
             sock.connect(address)

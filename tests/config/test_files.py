@@ -168,6 +168,7 @@ BAD = [
     ("strip_domain sometimes\n", 1, "strip_domain 'sometimes': must be one of", None),
     ("ok_line 'a\n", 1, "has no end", None),
     ("timeout 5\nok_line \0\n", 2, "NUL", None),
+    ("outgoing_server a,::1:143\n", 1, "write [::1]:143 or [::1:143]", None),
     ("domain_delimiter ''\n", 1, "domain_delimiter ''", None),
     ("no_lookup maybe\n", 1, "no_lookup 'maybe'", "options: trailing argument: maybe"),
     ("no_lookup ''\n", 1, "no_lookup ''", "options: trailing argument: "),

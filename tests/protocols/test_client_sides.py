@@ -16,6 +16,7 @@ from perdition.protocols import (
     managesieve,
     pop3,
 )
+from perdition.protocols.sasl import say_plain
 from perdition.protocols.wire import LineTooLong, Wire
 from support.talking import Lacking, octets, play, said
 
@@ -34,6 +35,11 @@ def side(name: str, wire: Wire, **more: object) -> ClientSide:
     }
     made: ClientSide = SIDES[name](wire, **(told | more))  # type: ignore[arg-type]
     return made
+
+
+def plain(user: str) -> bytes:
+    """A log-in of ManageSieve."""
+    return b'AUTHENTICATE "PLAIN" "' + say_plain(Login(user, b"p")) + b'"\r\n'
 
 
 # protocol, what the client says, what it is answered, what the session gets
@@ -58,6 +64,18 @@ DIALOGUES = [
         b"-ERR Mate, the command must be one of CAPA, USER, PASS or QUIT\r\n",
         None,
     ),
+    (
+        "pop3",
+        b"CAPABILITY\r\n",
+        b"<3>-ERR Mate, the command is too short, must be one of CAPA, USER, PASS or QUIT\r\n",
+        None,
+    ),
+    (
+        "pop3",
+        b'USER a"\\b\r\nPASS \r\n',
+        b'+OK USER a"\\b set, mate\r\n',
+        Login('a"\\b', b""),
+    ),
     ("imap4", b"\r\n", b"<3>* BAD Invalid tag, mate\r\n", None),
     ("imap4", b"a1\r\n", b"<3>a1 BAD Missing command, mate\r\n", None),
     ("imap4", b"a1 \r\n", b"<3>a1 BAD Null command, mate\r\n", None),
@@ -80,11 +98,27 @@ DIALOGUES = [
     ),
     ("imap4", b"a LOGIN {3+}\r\na\nb {1+}\r\np\r\n", b"", Login("a\nb", b"p")),
     ("imap4", b"a LOGIN u {0+}\r\n\r\n", b"", Login("u", b"")),
+    ("imap4", b'a LOGIN {0+}\r\n ""\r\n', b"", Login("", b"")),
+    ("imap4", b'a LOGIN {1+}\r\nu "p \\"q"\r\n', b"", Login("u", b'p "q')),
+    ("imap4", b'a LOGIN u {5+}\r\n"p\\q"\r\n', b"", Login("u", b'"p\\q"')),
+    ("imap4", b'a LOGIN {3+}\r\n"u" p\r\n', b"", Login('"u"', b"p")),
+    (
+        "imap4",
+        b"a LOGIN u {4096+}\r\n" + b"p" * 4096 + b"\r\n",
+        b"",
+        Login("u", b"p" * 4096),
+    ),
     ("imap4", b"a LOGIN u\r\n", b"<3>a BAD Mate, try LOGIN <username> <passwd>\r\n", None),
     ("imap4", b"a LOGIN u {9999}\r\n", b"<3>a BAD Mate, try LOGIN <username> <passwd>\r\n", None),
     ("sieve", b"NOOP\r\n", b'OK "NOOP completed, mate"\r\n', None),
     ("sieve", b'NOOP "a\\"b"\r\n', b'OK (TAG "a\\"b") "NOOP completed, mate"\r\n', None),
     ("sieve", b"NOOP {3+}\r\nabc\r\n", b'OK (TAG "abc") "NOOP completed, mate"\r\n', None),
+    (
+        "sieve",
+        b"NOOP atom\r\n",
+        b'<3>NO "Invalid argument, expected NOOP [String], mate"\r\n',
+        None,
+    ),
     ("sieve", b"LOGOUT\r\n", b'OK "LOGOUT completed, mate"\r\n', Quit()),
     ("sieve", b"FROB\r\n", b'<3>NO "Unknown command, mate"\r\n', None),
     ("sieve", b'AUTHENTICATE "PLAIN" "AHUAcA=="\r\n', b"", Login("u", b"p")),
@@ -104,6 +138,43 @@ DIALOGUES = [
         None,
     ),
     ("sieve", b'AUTHENTICATE "X"\r\n', b'<3>NO "Unknown SASL mechanism, mate"\r\n', None),
+    ("sieve", b"AUTHENTICATE PLAIN\r\n", b'<3>NO "Unknown SASL mechanism, mate"\r\n', None),
+    (
+        "sieve",
+        b'AUTHENTICATE "PLAIN" AHUAcA==\r\n',
+        b'<3>NO "Invalid AUTHENTICATE \\"PLAIN\\" challenge, mate"\r\n',
+        None,
+    ),
+    (
+        "sieve",
+        b'AUTHENTICATE "PLAIN"\r\n"*"\r\n',
+        b'""\r\n<3>NO "Invalid base64 encoded challenge, mate"\r\n',
+        None,
+    ),
+    (
+        "sieve",
+        plain("\N{ROMAN NUMERAL NINE}"),
+        b"",
+        Login("IX", b"p"),
+    ),
+    (
+        "sieve",
+        plain("\a"),
+        b'<3>NO "Prohibited character in challenge, mate"\r\n',
+        None,
+    ),
+    (
+        "sieve",
+        plain("\udcff"),
+        b'<3>NO "Prohibited character in challenge, mate"\r\n',
+        None,
+    ),
+    (
+        "sieve",
+        plain("\N{SOFT HYPHEN}"),
+        b'<3>NO "Empty authentication id, mate"\r\n',
+        None,
+    ),
     (
         "sieve",
         b'AUTHENTICATE "PLAIN" "!"\r\n',

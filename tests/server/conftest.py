@@ -205,3 +205,5 @@ def start(tmp_path: Path, real_server: RealServer) -> Iterator[Start]:
     yield starter
     for program in started:
         program.close()
+        # pytest shows it where the test has failed.
+        print(program.log())

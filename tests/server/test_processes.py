@@ -223,6 +223,12 @@ def test_a_delayed_answer_holds_up_nobody(start: Start) -> None:
     ("arguments", "message"),
     [
         (["-b", "192.0.2.1"], "bind_address 192.0.2.1"),
+        (["-b", "143"], "bind_address 143: not an address; a port by itself is for listen_port"),
+        (["-b", "::1:143"], "bind_address ::1:143: write [::1]:143 or [::1:143]"),
+        (["-b", "143", "--check_config"], "a port by itself is for listen_port"),
+        (["-b", "nowhere.invalid", "--check_config"], "bind_address nowhere.invalid"),
+        (["-b", "127.0.0.1:0", "--pid_file", "/proc/nothing/pid"], "pid_file /proc/nothing/pid"),
+        (["-s", "::1:143"], "outgoing_server ::1:143: write [::1]:143 or [::1:143]"),
         (["--ssl_mode", "ssl_listen", "--ssl_cert_file", "/no/file"], "/no/file"),
         (["-m", "/no/file", "-M", "posix_regex"], "/no/file"),
         (["-F", "nowhere"], "nowhere"),

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from perdition import net
 from perdition.config import ConfigError
 from perdition.config.kinds import PROTO_VERSIONS
 from perdition.config.options import DEFAULTS, Options
@@ -40,6 +41,11 @@ def check(options: Options, given: Level) -> None:
     if descriptor and file and file.text:
         message = "Only one of ssl_passphrase_fd and ssl_passphrase_file may be specified"
         raise conflict(descriptor, file, message)
+    try:
+        for item in options.outgoing_server:
+            net.parse_item(item, options.domain_delimiter)
+    except net.Ambiguous as error:
+        raise ConfigError(f"{given['outgoing_server'].where}: outgoing_server {error}") from error
 
 
 def conflict(one: Given, other: Given, message: str) -> ConfigError:

@@ -73,11 +73,10 @@ def take_plain(response: bytes) -> Login:
     user, password, *garbage = rest
     if garbage:
         raise BadResponse("Trailing garbage in challenge, mate")
-    return Login(
-        prepare(decode(user)),
-        password,
-        prepare(decode(authorisation)) if authorisation else None,
-    )
+    name = prepare(decode(user))
+    if not name:
+        raise BadResponse("Empty authentication id, mate")
+    return Login(name, password, prepare(decode(authorisation)) if authorisation else None)
 
 
 def say_plain(login: Login) -> bytes:

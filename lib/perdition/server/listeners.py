@@ -5,13 +5,33 @@ from collections.abc import Sequence
 
 from perdition import net
 from perdition.identity import Ends
-from perdition.net import ConnectFailed, ServerItem
+from perdition.net import Ambiguous, ConnectFailed, ServerItem
 
 ANY = ServerItem("", "0.0.0.0", "")  # noqa: S104 - the original's default
 
 
 class BindFailed(Exception):
     """An address cannot be listened on; the text says which and why."""
+
+
+def parse_items(texts: Sequence[str], delimiter: str) -> list[ServerItem]:
+    """Take `bind_address` apart.
+
+    Raises:
+        BindFailed: a port stands there by itself, or an address may have one at its end or not.
+    """
+    items = []
+    for text in texts:
+        try:
+            item = net.parse_item(text, delimiter)
+        except Ambiguous as error:
+            raise BindFailed(f"bind_address {error}") from error
+        if item.host.isdecimal():
+            raise BindFailed(
+                f"bind_address {text}: not an address; a port by itself is for listen_port"
+            )
+        items.append(item)
+    return items
 
 
 def listen(items: Sequence[ServerItem], port: str, *, keepalive: bool) -> list[socket.socket]:

@@ -22,7 +22,7 @@ from perdition.config.options import Options
 from perdition.logs import Log, LogOpenFailed
 from perdition.maps import Latest, MapFailed, map_name, open_map
 from perdition.server import privileges
-from perdition.server.listeners import BindFailed, listen
+from perdition.server.listeners import BindFailed, listen, parse_items
 from perdition.server.pidfile import PidFile, PidFileFailed
 from perdition.server.privileges import Ids, NoSuchUser
 from perdition.server.service import (
@@ -176,11 +176,13 @@ class Master:
         Raises:
             StartFailed: an address to listen on is none.
         """
-        for item in self._bind_items():
-            try:
+        try:
+            for item in self._bind_items():
                 net.resolve(item.host, item.port or self.options.listen_port)
-            except net.ConnectFailed as error:
-                raise StartFailed(f"bind_address {error}") from error
+        except net.ConnectFailed as error:
+            raise StartFailed(f"bind_address {error}") from error
+        except BindFailed as error:
+            raise StartFailed(str(error)) from error
 
     def run(self) -> int:
         """Serve until told to end.
@@ -233,8 +235,7 @@ class Master:
         os._exit(SUCCESS)
 
     def _bind_items(self) -> list[net.ServerItem]:
-        delimiter = self.options.domain_delimiter
-        return [net.parse_item(each, delimiter) for each in self.options.bind_address]
+        return parse_items(self.options.bind_address, self.options.domain_delimiter)
 
     def _bind(self) -> None:
         try:

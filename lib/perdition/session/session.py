@@ -39,13 +39,20 @@ from perdition.tls.handshakes import OutgoingTls
 # How long a real server that refused may take to answer our leave.
 LEAVE_SECONDS = 3
 TROUBLE = (PeerGone, PeerSilent, LineTooLong, ProtocolError)
+# A client's lines that are shown in the traffic log; any other one may hold a password.
 HARMLESS = re.compile(
-    rb"(?:\S+ )?(?:CAPABILITY|NOOP|LOGOUT|STARTTLS|STLS|CAPA|QUIT|USER \S*)\r?\n?", re.IGNORECASE
+    rb"(?!PASS )(?:\S+ )?(?:CAPABILITY|NOOP|LOGOUT|STARTTLS|STLS|CAPA|QUIT|USER \S*)\r?\n?",
+    re.IGNORECASE,
 )
+LITERAL_AHEAD = re.compile(rb"\{\d+\+?\}\r?\n")
 
 
 class Closed(Exception):
     """The session is over, and has said why."""
+
+
+class NotAllowed(Exception):
+    """The client has named a real server that it may not have; the text says which and why."""
 
 
 class Dialogues(NamedTuple):
@@ -266,7 +273,13 @@ class Attempt:
         """Everything from the credentials to the real server's verdict (protocols.md 5)."""
         if self.options.login_disabled or self.must_start_tls():
             return Verdict(False, protocols.LOGIN_DISABLED)
-        found = self.find_server()
+        try:
+            found = self.find_server()
+        except NotAllowed as error:
+            # Not the default server either: the password is meant for another one.
+            self.log.warning(f"{error}: {self.who()}")
+            self.server_item = self.service.backends.nameless(None)
+            return Verdict(False, protocols.NO_SERVER)
         candidates = self.service.backends.candidates(found)
         if not candidates:
             self.server_item = self.service.backends.nameless(found)
@@ -401,20 +414,23 @@ class Attempt:
         return forced and self.session.channel.secure == "plaintext"
 
     def find_server(self) -> ServerItem | None:
-        """The server that the client or the map names; the login's name may change by it."""
+        """The server that the client or the map names; the login's name may change by it.
+
+        Raises:
+            NotAllowed: the client has named one that it may not have.
+        """
         options, rules = self.options, self.service.rules
         typed = self.login.routing_name
         by_client = options.client_server_specification
         name = rules.name_for(State.SERVERNAME_LOOKUP, typed, self.host, strip=not by_client)
         if by_client and rules.delimiter in name:
-            found = net.parse_item(rules.split(name)[1], rules.delimiter)
             self.rename(rules.split(typed)[0])
+            try:
+                found = net.parse_item(rules.split(name)[1], rules.delimiter)
+            except net.Ambiguous as error:
+                raise NotAllowed(logs.escape(str(error))) from error
             if found.host and not allowed(found.host, options.client_server_allow):
-                self.log.warning(
-                    f"client_server_allow: {logs.escape(found.host)} is not among them: "
-                    f"{self.who()}"
-                )
-                return None
+                raise NotAllowed(f"client_server_allow: {logs.escape(found.host)} is not in it")
             return found
         for key in self.keys(name):
             try:
@@ -426,7 +442,11 @@ class Attempt:
                 continue
             if not value:
                 return None
-            found = net.parse_item(protocols.decode(value), rules.delimiter)
+            try:
+                found = net.parse_item(protocols.decode(value), rules.delimiter)
+            except net.Ambiguous as error:
+                self.log.error(f"map: {logs.escape(str(error))}")
+                return None
             if options.username_from_database and found.user:
                 self.rename(found.user)
             return found
@@ -507,13 +527,19 @@ def traffic(log: Log, tag: str) -> Callable[[bytes], None]:
 
 
 def client_traffic(log: Log) -> Callable[[bytes], None]:
-    """The same for what a client says before it is logged in: without what may be a password."""
+    """The same for what a client says before it is logged in: without what may be a password.
+
+    The end of a line that has begun before, and what follows the size of a literal, may be one
+    whatever it looks like.
+    """
+    at_start = True
 
     def shown(data: bytes) -> None:
-        lines = (
-            line if HARMLESS.fullmatch(line) else b"********"
-            for line in data.splitlines(keepends=True)
-        )
-        log.debug(f'CLIENT: "{logs.show_data(b"".join(lines))}"')
+        nonlocal at_start
+        parts = []
+        for line in data.splitlines(keepends=True):
+            parts.append(line if at_start and HARMLESS.fullmatch(line) else b"********")
+            at_start = line.endswith(b"\n") and not LITERAL_AHEAD.search(line)
+        log.debug(f'CLIENT: "{logs.show_data(b"".join(parts))}"')
 
     return shown

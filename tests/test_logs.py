@@ -1,0 +1,112 @@
+"""Log lines, whole, and what keeps them apart from what peers sent."""
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from perdition import logs
+from perdition.logs import AuthLine, Log, Who
+from perdition.protocols import decode
+
+PEERS = "10.0.0.7:4000->10.0.0.1:143"
+SERVER = "mail:143"
+
+
+def test_the_line_of_a_connection_has_two_blanks() -> None:
+    assert logs.connected(PEERS) == "Connect:  10.0.0.7:4000->10.0.0.1:143"
+
+
+AUTH = [
+    (
+        Who(PEERS, None, "ann"),
+        None,
+        f"Auth: {PEERS} client-secure=ssl authorisation_id=NONE "
+        'authentication_id="ann" server="mail:143" protocol=IMAP4 server-secure=plaintext '
+        'status="ok"',
+    ),
+    (
+        Who(PEERS, "bob", "ann"),
+        b'se"s\x00me',
+        f'Auth: {PEERS} client-secure=ssl authorisation_id="bob" '
+        'authentication_id="ann" passwd="se\\042s\\000me" server="mail:143" protocol=IMAP4 '
+        'server-secure=plaintext status="ok"',
+    ),
+]
+
+
+@pytest.mark.parametrize(("who", "password", "line"), AUTH)
+def test_the_line_of_a_login_is_that_of_2_2(who: Who, password: bytes | None, line: str) -> None:
+    assert AuthLine(who, SERVER, "IMAP4", "ssl", "plaintext", password).text("ok") == line
+
+
+def test_the_lines_of_an_end_are_those_of_2_2() -> None:
+    assert logs.closing(Who(PEERS, None, "ann"), 21, 33) == (
+        f"Closing session: {PEERS} authorisation_id=NONE authentication_id="
+        '"ann" received=21 sent=33'
+    )
+    assert logs.closing_null(Who(PEERS)) == (
+        f'Closing NULL session: {PEERS} authorisation_id=NONE authentication_id="(null)"'
+    )
+    assert logs.client_gone(PEERS) == (
+        f"Fatal Error reading authentication information from client {PEERS}: Exiting child"
+    )
+    assert logs.client_silent(PEERS) == (
+        "Fatal Error: Timeout reading authentication information from client "
+        f"{PEERS}: Exiting child"
+    )
+
+
+FORGED = [
+    (b"a\r\nAuth: b", "a\\015\\012Auth: b"),
+    (b'a" status="ok', "a\\042 status=\\042ok"),
+    (b"\x1b[31m\x7f\0", "\\033[31m\\177\\000"),
+    # CSI as a character of C1, and as an octet that is no UTF-8.
+    ("\x9b31m".encode(), "\\302\\23331m"),
+    (b"\x9b31m", "\\23331m"),
+    ("m\u00fcller".encode(), "m\u00fcller"),
+    (b"m\xfcller", "m\udcfcller"),
+]
+
+
+@pytest.mark.parametrize(("name", "shown"), FORGED)
+def test_a_name_can_forge_nothing(name: bytes, shown: str) -> None:
+    assert logs.escape(decode(name)) == shown
+    line = AuthLine(Who(PEERS, None, decode(name)), f"{decode(name)}:1", "POP3", "ssl", "ssl")
+    assert f'authentication_id="{shown}" server="{shown}:1"' in line.text("ok")
+
+
+@given(st.binary())
+def test_no_octets_make_two_lines_or_move_a_terminal(
+    tmp_path_factory: pytest.TempPathFactory, octets: bytes
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "escaped"
+    path.unlink(missing_ok=True)
+    log = Log("perdition", str(path), logs.INFO)
+    log.info(f"somebody forgot to escape {decode(octets)}")
+    assert log.descriptor is not None
+    os.close(log.descriptor)
+    line = path.read_bytes()
+    assert line.count(b"\n") == 1
+    assert not set(line[:-1]) & {*range(0x20), 0x7F}
+    text = line.decode("utf-8", "surrogateescape")
+    assert not set(text) & {*map(chr, range(0x80, 0xA0)), *map(chr, range(0xDC80, 0xDCA0))}
+
+
+def test_the_traffic_log_escapes_as_2_2() -> None:
+    assert logs.show_data(b"a\a\b\t\n\v\f\r\\\"'\x01\xff z") == (
+        "a\\a\\b\\t\\n\\v\\f\\r\\\\\\\"\\'\\001\\377 z"
+    )
+
+
+def test_a_level_leaves_out_what_is_less_important(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    log = Log("perdition", str(path), logs.ERROR)
+    log.notice("no")
+    log.error("yes")
+    assert log.descriptor is not None
+    os.close(log.descriptor)
+    assert path.read_text().endswith(f" perdition[{os.getpid()}]: yes\n")
+    assert path.read_text().count("\n") == 1
