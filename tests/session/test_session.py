@@ -1,0 +1,197 @@
+"""What a session does beside the dialogue: passwords in logs, bounds, trouble on either side."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from perdition import logs
+from perdition.logs import Log
+from perdition.maps import MapFailed
+from perdition.session.session import allowed, client_traffic
+from session.test_transcripts import Found, Stage, staged
+
+GREETING = "client< +OK POP3 perditon ready on 127.0.0.1 TOKEN"
+USER = ["client> USER ann", "client< +OK USER ann set, mate"]
+ACCEPTED = [
+    *USER,
+    "client> PASS good",
+    "server> +OK",
+    "server< USER ann",
+    "server> +OK",
+    "server< PASS good",
+    "server> +OK",
+    "client< +OK You are so in",
+    'log status="ok"',
+]
+REFUSED = [
+    *USER,
+    "client> PASS bad",
+    "server> +OK",
+    "server< USER ann",
+    "server> -ERR",
+    "server< QUIT",
+    "server> +OK",
+    "client< -ERR failed: Re-Authentication Failure",
+    'log status="failed: Re-Authentication Failure"',
+]
+
+
+def played(log: Path, *script: str) -> str:
+    """Play a transcript, and give what was logged."""
+    with staged(log, list(script), 4096) as stage:
+        for line in script:
+            stage.play(line)
+    return log.read_text()
+
+
+@pytest.mark.parametrize(
+    ("when", "good", "bad"),
+    [
+        ("never", False, False),
+        ("fail", False, True),
+        ("ok", True, False),
+        ("always", True, True),
+    ],
+)
+def test_passwords_are_logged_of_the_logins_that_are_asked_for(
+    tmp_path: Path, when: str, good: bool, bad: bool
+) -> None:
+    option = f"option log_passwd {when}"
+    lines = played(tmp_path / "good", option, GREETING, *ACCEPTED)
+    assert ('authentication_id="ann" passwd="good" server=' in lines) == good
+    assert lines.count("good") == good
+    lines = played(tmp_path / "bad", option, GREETING, *REFUSED)
+    assert ('authentication_id="ann" passwd="bad" server=' in lines) == bad
+    assert lines.count("bad") == bad
+
+
+TRAFFIC = [
+    ([b"CAPA\r\n", b"USER ann\r\n", b"PASS x\r\n"], ["CAPA\\r\\n", "USER ann\\r\\n", "********"]),
+    ([b"USER ann\r\nPASS x\r\n"], ["USER ann\\r\\n********"]),
+    # Passwords that look like commands.
+    ([b"PASS USER x\r\n"], ["********"]),
+    ([b"pass quit\r\n"], ["********"]),
+    ([b"PASS ", b"USER x\r\n", b"QUIT\r\n"], ["********", "********", "QUIT\\r\\n"]),
+    (
+        [b"a LOGIN ann {4}\r\n", b"QUIT\r\n", b"b NOOP\r\n"],
+        ["********", "********", "b NOOP\\r\\n"],
+    ),
+    ([b"a LOGIN ann {4+}\r\nQUIT\r\n"], ["****************"]),
+    ([b'AUTHENTICATE "PLAIN" "x"\r\n'], ["********"]),
+]
+
+
+@pytest.mark.parametrize(("pieces", "shown"), TRAFFIC)
+def test_what_may_be_a_password_is_not_in_the_traffic_log(
+    tmp_path: Path, pieces: list[bytes], shown: list[str]
+) -> None:
+    path = tmp_path / "log"
+    show = client_traffic(Log("perdition", str(path), logs.DEBUG))
+    for piece in pieces:
+        show(piece)
+    assert re.findall('CLIENT: "(.*)"$', path.read_text(), re.MULTILINE) == shown
+
+
+FAREWELLS = [
+    ("POP3", ["client< -ERR Line too long, mate"]),
+    ("IMAP4", ["client< * BYE Line too long, mate"]),
+    ("MANAGESIEVE", ['client< BYE "Line too long, mate"']),
+]
+
+
+@pytest.mark.parametrize(("protocol", "farewell"), FAREWELLS)
+def test_a_line_without_an_end_is_answered_and_ends_the_session(
+    tmp_path: Path, protocol: str, farewell: list[str]
+) -> None:
+    script = [
+        f"option protocol {protocol}",
+        'option managesieve_capability "X"',
+    ]
+    with staged(tmp_path / "log", script, 4096) as stage:
+        while not read_line(stage).startswith((b"+OK", b"* OK", b"OK")):
+            continue
+        stage.client.sendall(b"x" * 17_000)
+        for line in [*farewell, "client."]:
+            stage.play(line)
+        stage.expect_log("127.0.0.1:143: Exiting child")
+
+
+def read_line(stage: Stage) -> bytes:
+    line = b""
+    while not line.endswith(b"\n"):
+        octet = stage.client.recv(1)
+        assert octet
+        line += octet
+    return line
+
+
+def test_a_long_answer_of_a_real_server_reaches_the_client_whole(tmp_path: Path) -> None:
+    answer = "-ERR " + "x" * 10_000
+    refused = [f"server> {answer}" if each == "server> -ERR" else each for each in REFUSED]
+    told = [f"client< {answer}" if each.startswith("client< -ERR") else each for each in refused]
+    played(tmp_path / "log", "option server_resp_line", GREETING, *told)
+
+
+def test_a_real_server_whose_line_has_no_end_ends_the_session(tmp_path: Path) -> None:
+    lines = played(
+        tmp_path / "log",
+        GREETING,
+        *USER,
+        "client> PASS good",
+        f"server> {'x' * 17_000}",
+        "client.",
+        'log status="failed: Connection Negotiation Failure"',
+    )
+    assert "Fatal error negotiating setup. Exiting child." in lines
+
+
+def test_a_silent_real_server_is_left_and_logged(tmp_path: Path) -> None:
+    lines = played(
+        tmp_path / "log",
+        "option authenticate_timeout 1",
+        GREETING,
+        *USER,
+        "client> PASS good",
+        "client.",
+        'log status="failed: Connection Negotiation Failure"',
+    )
+    assert "Fatal error negotiating setup. Exiting child." in lines
+
+
+@pytest.mark.parametrize("value", ["", "broken", "::1:143"])
+def test_a_map_in_trouble_leaves_the_default_server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    def lookup(_map: Found, _key: bytes) -> bytes:
+        if value == "broken":
+            raise MapFailed("the map is broken")
+        return value.encode()
+
+    monkeypatch.setattr(Found, "lookup", lookup)
+    lines = played(tmp_path / "log", GREETING, *ACCEPTED)
+    assert 'server="default:143"' in lines
+    assert ("map: the map is broken" in lines) == (value == "broken")
+    assert ("map: ::1:143: write [::1]:143 or [::1:143]" in lines) == (value == "::1:143")
+
+
+ALLOWED = [
+    ("mail.example.org", (), True),
+    ("Mail.Example.org", ("mail.example.ORG",), True),
+    ("mail.example.org", (".example.org",), True),
+    ("example.org", (".example.org",), False),
+    ("mailexample.org", (".example.org",), False),
+    ("mail.example.com", ("mail", ".example.org"), False),
+    ("10.1.2.3", ("10.0.0.0/8",), True),
+    ("11.1.2.3", ("10.0.0.0/8",), False),
+    ("fe80::1", ("10.0.0.0/8", "fe80::/64"), True),
+    ("fe80:0::1", ("fe80::1",), True),
+    ("mail", ("10.0.0.0/8",), False),
+]
+
+
+@pytest.mark.parametrize(("host", "patterns", "result"), ALLOWED)
+def test_the_servers_that_a_client_may_name(
+    host: str, patterns: tuple[str, ...], result: bool
+) -> None:
+    assert allowed(host, patterns) is result
