@@ -1,0 +1,217 @@
+"""What must not end the program, and what must end it with a status that says so."""
+
+import contextlib
+import os
+import resource
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from server.conftest import ROOT, Program, Start, wait_until
+from server.test_processes import closing
+
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become somebody else")
+NOBODY = 65534
+CRASHES = (
+    signal.SIGSEGV,
+    signal.SIGABRT,
+    signal.SIGBUS,
+    signal.SIGILL,
+    signal.SIGFPE,
+    signal.SIGTRAP,
+)
+ENDS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGALRM, signal.SIGVTALRM)
+
+
+@pytest.mark.parametrize("number", CRASHES, ids=lambda number: number.name)
+def test_a_crash_gives_a_status_that_is_not_0(start: Start, number: signal.Signals) -> None:
+    program = start("--workers", "1")
+    ready(program)
+    program.kill(number)
+    assert program.process.wait(10) != 0
+    assert "Exiting on signal" not in program.log()
+
+
+@pytest.mark.parametrize("number", ENDS, ids=lambda number: number.name)
+def test_a_signal_to_end_gives_status_0(start: Start, number: signal.Signals) -> None:
+    program = start("--workers", "1")
+    ready(program)
+    program.kill(number)
+    assert program.process.wait(10) == 0
+    assert f"Exiting on signal {number.value}\n" in program.log()
+    assert not program.pid_path.exists()
+
+
+@pytest.mark.parametrize(
+    "number",
+    [signal.SIGUSR1, signal.SIGUSR2, signal.SIGWINCH, signal.SIGURG, signal.SIGPIPE],
+    ids=lambda number: number.name,
+)
+def test_a_signal_that_means_nothing_ends_nothing(start: Start, number: signal.Signals) -> None:
+    program = start("--workers", "1")
+    client = program.logged_in()
+    with closing(client):
+        (worker,) = program.workers()
+        program.kill(number)
+        os.kill(worker, number)
+        assert client.works()
+        with closing(program.logged_in()):
+            pass
+        assert program.workers() == [worker]
+
+
+@contextlib.contextmanager
+def without_descriptors(pid: int) -> Iterator[None]:
+    """Let a process open nothing: only the numbers of the standard streams are allowed."""
+    before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (3, before[1]))
+    try:
+        yield
+    finally:
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
+
+
+def ready(program: Program) -> int:
+    """Wait until the program serves, and give its worker."""
+    with closing(program.logged_in()):
+        (worker,) = program.workers()
+        return worker
+
+
+def test_a_worker_without_descriptors_goes_on_when_there_are_some_again(start: Start) -> None:
+    program = start("--workers", "1")
+    client = program.logged_in()
+    with closing(client):
+        (worker,) = program.workers()
+        with contextlib.ExitStack() as stack:
+            with without_descriptors(worker):
+                waiting = socket.create_connection(("127.0.0.1", program.port), 10)
+                stack.enter_context(waiting)
+                program.wait_log("accept: Too many open files")
+                assert client.works()
+            assert waiting.recv(3) == b"+OK"
+        with closing(program.logged_in()):
+            assert client.works()
+        assert program.workers() == [worker]
+
+
+def test_a_login_without_a_descriptor_for_the_real_server_fails_and_may_be_repeated(
+    start: Start,
+) -> None:
+    program = start("--workers", "1")
+    worker = ready(program)
+    client = program.connect()
+    with closing(client):
+        with without_descriptors(worker):
+            client.ask("USER ann")
+            assert client.ask("PASS sesame") == b"-ERR failed: Could not connect to server\r\n"
+        client.log_in()
+
+
+def status_of(pid: int) -> dict[str, list[str]]:
+    """What the kernel says of a process."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return {key: value.split() for key, _colon, value in (line.partition(":") for line in lines)}
+
+
+@as_root
+def test_workers_have_nothing_of_who_started_them(start: Start) -> None:
+    program = start("--workers", "1", "-u", str(NOBODY), "-g", str(NOBODY))
+    worker = ready(program)
+    with closing(program.logged_in()):
+        status = status_of(worker)
+        assert status["Uid"] == status["Gid"] == [str(NOBODY)] * 4
+        assert set(status["Groups"]) <= {str(NOBODY)}
+        assert status["CapEff"] == status["CapPrm"] == ["0" * 16]
+
+
+@as_root
+@pytest.mark.parametrize("daemon", [False, True], ids=["foreground", "daemon"])
+def test_workers_log_into_a_file_that_they_may_not_open(
+    start: Start, tmp_path: Path, daemon: bool
+) -> None:
+    directory = tmp_path / "private"
+    directory.mkdir(mode=0o700)
+    program = start("--workers", "1", "-u", str(NOBODY), "-g", str(NOBODY))
+    log_path, pid_path = directory / "log", tmp_path / "pid"
+    command = [*program.command, "-u", str(NOBODY), "-g", str(NOBODY), "-F", str(log_path)]
+    command += ["--pid_file", str(pid_path), "--workers", "1"]
+    program.process.send_signal(signal.SIGINT)
+    program.process.wait(10)
+    if daemon:
+        command.remove("--no_daemon")
+        subprocess.run(command, check=True, capture_output=True)
+    else:
+        program.process = subprocess.Popen(command, start_new_session=True)
+    wait_until(lambda: pid_path.exists() and pid_path.read_text().strip(), "a pid file")
+    program.pid = int(pid_path.read_text())
+    program.log_path = log_path
+    wait_until(lambda: greets(program.port), "the program listens")
+    try:
+        with closing(program.logged_in()):
+            program.wait_log('status="ok"')
+        moved = log_path.rename(directory / "log.1")
+        program.kill(signal.SIGHUP)
+        wait_until(log_path.exists, "a new log")
+        program.wait_log("Reloading map library")
+        with closing(program.logged_in()):
+            program.wait_log('status="ok"')
+        assert moved.read_text().count('status="ok"') == 1
+    finally:
+        os.kill(program.pid, signal.SIGINT)
+
+
+def greets(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), 10).close()
+    except ConnectionRefusedError:
+        return False
+    return True
+
+
+def test_detaching_closes_what_is_open_and_does_not_try_every_number() -> None:
+    # As if the limit were the highest there is: one by one that would take minutes.
+    program = """
+import os, daemon.daemon
+read, write = os.pipe()
+daemon.daemon._total_file_descriptor_range = range(0, 2**31 - 1)
+daemon.daemon.close_all_open_files(exclude={0, 1, 2})
+try:
+    os.write(write, b"")
+except OSError:
+    print("closed")
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=30
+    )
+    assert done.stdout == "closed\n"
+
+
+@pytest.mark.parametrize("word", ["--help", "-h"])
+def test_help_is_printed(tmp_path: Path, word: str) -> None:
+    done = run(tmp_path, word)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "--tcp_keepalive" in done.stdout
+
+
+def test_a_wrong_option_is_answered_with_the_usage_text(tmp_path: Path) -> None:
+    done = run(tmp_path, "--frobnicate")
+    assert (done.returncode, done.stdout) == (255, "")
+    assert "options: --frobnicate: unknown option" in done.stderr
+    assert "--tcp_keepalive" in done.stderr
+
+
+def run(directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, str(ROOT / "perdition.py"), *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=directory,
+        timeout=60,
+    )
