@@ -9,6 +9,7 @@ the log. Lines that begin with # are for people.
 import contextlib
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -56,6 +57,9 @@ class Servers:
             return [found._replace(port=found.port or self.default_port)]
         return [ServerItem("", "default", "143")]
 
+    def nameless(self, _found: ServerItem | None) -> ServerItem:
+        return ServerItem("", "(null)", self.default_port)
+
     def connect(self, server: ServerItem, _patience: Patience) -> socket.socket:
         if server.host == "down":
             raise ConnectFailed("down")
@@ -92,6 +96,9 @@ class Stage:
         self.established: Established | None = None
         self.thread = threading.Thread(target=self.run, daemon=True)
         self.thread.start()
+        self.over = threading.Event()
+        self.watch = threading.Thread(target=self.look_after, daemon=True)
+        self.watch.start()
 
     @staticmethod
     def words(script: list[str], first: str) -> list[list[str]]:
@@ -101,6 +108,11 @@ class Stage:
         self.established = self.session.run()
         if self.established is None:
             self.session.channel.close()
+
+    def look_after(self) -> None:
+        """What the worker does meanwhile: end waits that are too long."""
+        while not self.over.wait(0.02):
+            self.session.channel.patience.check(time.monotonic())
 
     def peer(self, who: str) -> socket.socket:
         if who == "client":
@@ -156,6 +168,8 @@ class Stage:
             self.established.client.close()
             self.established.server.close()
         self.session.channel.close()
+        self.over.set()
+        self.watch.join()
 
 
 @contextlib.contextmanager
