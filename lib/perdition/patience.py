@@ -51,6 +51,11 @@ class Patience:
         until = now + seconds if seconds else FOREVER
         self.until = until if until < self.deadline else self.deadline
 
+    @property
+    def is_over(self) -> bool:
+        """Whether the wait that has begun may take no time at all: the deadline has come."""
+        return self.until <= self.since
+
     def end(self) -> None:
         """The wait has an end."""
         self.until = FOREVER

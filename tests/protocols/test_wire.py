@@ -52,6 +52,14 @@ def test_exactly_so_many_octets_are_read() -> None:
     assert wire.take_unread() == b""
 
 
+def test_a_pause_costs_the_same_however_many_there_are() -> None:
+    wire = Wire()
+    for _ in range(200_000):  # a quarter of an hour, if each moved the others
+        wire.pause()
+        wire.say(b"no")
+    assert said(wire) == b"<3>no\r\n" * 200_000
+
+
 def test_pauses_keep_their_place() -> None:
     wire = Wire()
     wire.say(b"one")

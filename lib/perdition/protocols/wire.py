@@ -1,5 +1,7 @@
 """The octets of one peer: what has come and is unread, what is said and unsent."""
 
+from collections import deque
+
 from perdition.protocols import Talk
 
 
@@ -15,13 +17,16 @@ class Wire:
     follows them keeps its order.
     """
 
-    __slots__ = ("_pauses", "_secrets", "_unread", "_unsent")
+    __slots__ = ("_pauses", "_secrets", "_taken", "_unread", "_unsent")
 
     def __init__(self, unread: bytes = b"") -> None:
         self._unread = bytearray(unread)
         self._unsent = bytearray()
         self._secrets: list[tuple[int, int]] = []
-        self._pauses: list[int] = []
+        # Where the pauses are, counted from the first octet ever said, and what was taken of these:
+        # nothing is moved when something is taken, for a client can make us say a lot.
+        self._pauses: deque[int] = deque()
+        self._taken = 0
 
     def feed(self, data: bytes) -> None:
         """Add octets that have arrived."""
@@ -35,20 +40,26 @@ class Wire:
 
     def take_unsent(self) -> bytes:
         """Hand over what was said since the last time, up to the next pause."""
-        unsent = self._unsent
-        end = self._pauses[0] if self._pauses else len(unsent)
-        data = bytes(unsent[:end])
-        del unsent[:end]
-        self._pauses = [each - end for each in self._pauses]
-        self._secrets = [(start - end, stop - end) for start, stop in self._secrets if stop > end]
+        end = self._end()
+        data = bytes(self._unsent[:end])
+        del self._unsent[:end]
+        self._taken += end
+        if self._secrets:
+            self._secrets = [
+                (start - end, stop - end) for start, stop in self._secrets if stop > end
+            ]
         return data
 
     def take_pause(self) -> bool:
         """Whether a pause comes before what `take_unsent` gives next; it is over then."""
-        if self._pauses and self._pauses[0] == 0:
-            del self._pauses[0]
+        if self._pauses and self._pauses[0] == self._taken:
+            self._pauses.popleft()
             return True
         return False
+
+    def _end(self) -> int:
+        """How many octets come before the next pause."""
+        return self._pauses[0] - self._taken if self._pauses else len(self._unsent)
 
     @property
     def has_unsent(self) -> bool:
@@ -57,7 +68,7 @@ class Wire:
 
     def shown(self) -> bytes:
         """What `take_unsent` will give, with secrets as asterisks: for the log."""
-        data = bytes(self._unsent[: self._pauses[0] if self._pauses else None])
+        data = bytes(self._unsent[: self._end()])
         for start, end in reversed(self._secrets):
             if end <= len(data):
                 data = data[:start] + b"********" + data[end:]
@@ -78,7 +89,7 @@ class Wire:
 
     def pause(self, times: int = 1) -> None:
         """Delay what is said next by so many times `failure_delay`."""
-        self._pauses += [len(self._unsent)] * times
+        self._pauses.extend([self._taken + len(self._unsent)] * times)
 
     def read_line(self, limit: int) -> Talk[bytes]:
         """Wait for a line and return it without its ending.

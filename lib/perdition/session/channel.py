@@ -4,6 +4,7 @@ import contextlib
 import select
 import socket
 import ssl
+import time
 from collections.abc import Callable
 
 from perdition.patience import Patience
@@ -67,6 +68,9 @@ class Channel:
             PeerSilent: none came in time.
         """
         self.patience.begin(self._descriptor, self.timeout)
+        if self.patience.is_over:
+            # A peer that always has something more to say would be listened to for ever.
+            raise PeerSilent
         try:
             data = self.sock.recv(RECEIVE_SIZE)
         except (OSError, ValueError) as error:
@@ -120,14 +124,18 @@ class Channel:
 
         Raises:
             PeerGone: it was: the peer reset it, or somebody else needs our place.
+            PeerSilent: there is not so much time any more.
         """
         poll = select.poll()
+        left = max(self.patience.deadline - time.monotonic(), 0)
         try:
             poll.register(self._descriptor, 0)
-            if poll.poll(seconds * 1000):
+            if poll.poll(min(seconds, left) * 1000):
                 raise PeerGone
         except (OSError, ValueError) as error:
             raise PeerGone from error
+        if left <= seconds:
+            raise PeerSilent
 
     def start_tls(self, wrap: Callable[[socket.socket], ssl.SSLSocket], *, implicit: bool) -> None:
         """Start TLS.
