@@ -97,8 +97,17 @@ def is_running(pid: int) -> bool:
 
 def most_memory(pid: int) -> int:
     """The most octets that a process has had in memory so far."""
+    return _memory(pid, "VmHWM")
+
+
+def memory(pid: int) -> int:
+    """The octets that a process has in memory."""
+    return _memory(pid, "VmRSS")
+
+
+def _memory(pid: int, field: str) -> int:
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    (kibibytes,) = [line.split()[1] for line in lines if line.startswith("VmHWM:")]
+    (kibibytes,) = [line.split()[1] for line in lines if line.startswith(f"{field}:")]
     return int(kibibytes) * 1024
 
 

@@ -33,6 +33,7 @@ ROOT = Path(__file__).resolve().parents[2]
 ANOTHER = os.environ.get("PERDITION_PROGRAM")
 START_SECONDS = 20
 END_SECONDS = 5
+LOG_SECONDS = 20
 # A flag is there if it is True.
 Options = Mapping[str, str | int | bool]
 NONE: Options = MappingProxyType({})
@@ -172,7 +173,7 @@ class Perdition:
         """Wait for a line in the log."""
         return wait_until(
             lambda: re.search(pattern, self.log(), re.MULTILINE),
-            END_SECONDS,
+            LOG_SECONDS,
             f"{pattern} is logged",
         )
 

@@ -1,12 +1,15 @@
 """The two peers of an established session, as the relay has them."""
 
 import contextlib
+import os
 import socket
 import ssl
 
 from perdition.logs import Who
 from perdition.relay.pipe import Pipe
 
+# An alert and its record are some dozens of octets.
+ALERT_SIZE = 1024
 WOULD_BLOCK = (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 
@@ -75,13 +78,11 @@ class TlsEnd(End):
         return self.sock.write(data)
 
     def end_side(self) -> None:
-        # close_notify (RFC 8446 section 6.1); what the peer says to it is not waited for.
-        with contextlib.suppress(OSError, ValueError):
-            self.sock.unwrap()
+        end_sending(self.sock)
 
     def close(self) -> None:
         if not self.outgoing.ended:
-            self.end_side()
+            close_notify(self.sock)
         self.sock.close()
 
 
@@ -132,3 +133,33 @@ class Relayed:
     def has_ended_side(self) -> bool:
         """Whether one of the peers has nothing more to say."""
         return self.client.incoming.source_ended or self.server.incoming.source_ended
+
+
+def close_notify(sock: ssl.SSLSocket) -> None:
+    """Tell a TLS peer that nothing more comes (RFC 8446 section 6.1), without waiting."""
+    with contextlib.suppress(OSError, ValueError):
+        sock.unwrap()
+
+
+def end_sending(sock: ssl.SSLSocket) -> None:
+    """Tell a TLS peer that nothing more comes, and go on to read what it says.
+
+    Python's unwrap() sends close_notify and waits for the peer's. OpenSSL takes data in the place
+    of that for a fault, with which all is lost that the peer still has to say. So it is made to
+    find another socket in the descriptor, one with nothing to read, and the alert is sent on.
+    """
+    descriptor = sock.fileno()
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(contextlib.suppress(OSError, ValueError))
+        ours, stand_in = socket.socketpair()
+        stack.enter_context(ours)
+        stack.enter_context(stand_in)
+        stand_in.setblocking(False)
+        real = os.dup(descriptor)
+        stack.callback(os.close, real)
+        os.dup2(stand_in.fileno(), descriptor, inheritable=False)
+        try:
+            close_notify(sock)
+        finally:
+            os.dup2(real, descriptor, inheritable=False)
+        socket.socket.send(sock, ours.recv(ALERT_SIZE, socket.MSG_DONTWAIT))
