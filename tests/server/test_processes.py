@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -136,6 +137,24 @@ def test_hup_reads_the_map_again_and_a_broken_one_changes_nothing(
     program.wait_log("the one of before stays in use")
     with closing(program.logged_in()):
         pass
+
+
+def test_no_connection_is_lost_while_workers_change(start: Start) -> None:
+    program = start("--workers", "2")
+    over = threading.Event()
+
+    def change() -> None:
+        while not over.wait(0.1):
+            program.kill(signal.SIGHUP)
+
+    changes = threading.Thread(target=change)
+    changes.start()
+    try:
+        for _ in range(400):
+            program.connect().close()
+    finally:
+        over.set()
+        changes.join()
 
 
 def test_hup_opens_the_log_again_for_old_workers_too(start: Start) -> None:
@@ -346,9 +365,10 @@ def test_a_daemon_detaches_and_writes_its_pid(start: Start, tmp_path: Path) -> N
     command += ["-b", "127.0.0.1:0", "--pid_file", str(pid_path), "-F", str(log_path)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
-    wait_until(pid_path.exists, "a pid file")
-    wait_until(lambda: log_path.exists() and "Listening" in log_path.read_text(), "it listens")
+    # All of it at once: whoever started it need not wait.
     pid = int(pid_path.read_text())
+    assert is_running(pid)
+    assert "Listening with" in log_path.read_text()
     os.kill(pid, signal.SIGTERM)
     wait_until(lambda: not is_running(pid), "the daemon has left")
     assert not pid_path.exists()

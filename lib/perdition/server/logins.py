@@ -38,8 +38,9 @@ class LoginServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
 
     Attributes:
         connections: those that are not logged in, the oldest first.
-        threads: all of its threads, by their numbers.
+        threads: how many threads it has.
         idle: how many of them wait for a connection.
+        is_accepting: whether they go on to accept.
     """
 
     def __init__(
@@ -64,44 +65,55 @@ class LoginServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
         )
         self.socket = listener
         self.connections: dict[Patience, None] = {}
-        self.threads: dict[int, None] = {}
-        self.idle = 0
+        self.threads = self.idle = 0
+        # The threads that may be in accept().
+        self._accepters: set[int] = set()
         self._serve = serve
         self._seconds = seconds
         self._log = log
         self._hurry = hurry
         self._lock = threading.Lock()
-        self._accepting = True
+        self.is_accepting = True
         self._in_trouble = False
 
     def add_threads(self, count: int) -> None:
         """Have more threads."""
         for _ in range(count):
-            thread = threading.Thread(target=self._run, name="login", daemon=True)
-            try:
-                thread.start()
-            except RuntimeError as error:
-                self._log.error(f"login_threads: {error}: there are {len(self.threads)}")
-                return
             with self._lock:
+                self.threads += 1
                 self.idle += 1
-            if thread.ident is not None:
-                self.threads[thread.ident] = None
+            try:
+                threading.Thread(target=self._run, name="login", daemon=True).start()
+            except RuntimeError as error:
+                with self._lock:
+                    self.threads -= 1
+                    self.idle -= 1
+                self._log.error(f"login_threads: {error}: there are {self.threads}")
+                return
 
     def _run(self) -> None:
         """A thread: accept, serve, and again."""
-        while self._accepting:
-            try:
-                request, address = self.get_request()
-            except OSError as error:
-                self._note_trouble(error)
-                continue
-            self._in_trouble = False
-            self.finish_request(request, address)
+        ours = threading.get_ident()
+        with self._lock:
+            self._accepters.add(ours)
+        try:
+            while self.is_accepting:
+                try:
+                    request, address = self.get_request()
+                except OSError as error:
+                    self._note_trouble(error)
+                    continue
+                self._in_trouble = False
+                self.finish_request(request, address)
+        finally:
+            with self._lock:
+                self._accepters.remove(ours)
+                self.threads -= 1
+                self.idle -= 1
 
     def _note_trouble(self, error: OSError) -> None:
         """Wait for better times where no connection can be accepted; say so once."""
-        if not self._accepting or error.errno not in OUT_OF_DESCRIPTORS:
+        if not self.is_accepting or error.errno not in OUT_OF_DESCRIPTORS:
             return
         if not self._in_trouble:
             self._in_trouble = True
@@ -137,11 +149,12 @@ class LoginServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
         Something else takes the place of the listener's descriptor, for threads that go on to
         accept() and those that are woken there.
         """
-        self._accepting = False
+        self.is_accepting = False
         with socket.socket() as nobody:
             os.dup2(nobody.fileno(), self.socket.fileno(), inheritable=False)
-        for each in self.threads:
-            signal.pthread_kill(each, WAKE)
+        with self._lock:
+            for each in self._accepters:
+                signal.pthread_kill(each, WAKE)
 
     def is_waited_for(self) -> bool:
         """Whether a connection waits to be accepted."""
@@ -213,6 +226,10 @@ class LoginThreads:
         """How many connections are not logged in."""
         return sum(len(server.connections) for server in self._servers.values())
 
+    def have_ended(self) -> bool:
+        """Whether, after `stop_accepting`, no connection can be on its way any more."""
+        return not any(server.threads for server in self._servers.values())
+
     def release(self, patience: Patience) -> None:
         """A connection is logged in, or about to be closed."""
         for server in self._servers.values():
@@ -234,7 +251,7 @@ class LoginThreads:
             waits = server.all_connections()
             for each in waits:
                 each.check(now)
-            if server.idle <= 0:
+            if server.is_accepting and server.idle <= 0:
                 self._busy_at = now
                 self._relieve(server, sum(now - each.since > SLOW_SECONDS for each in waits))
         self._hurried = now - self._busy_at < HURRY_SECONDS
@@ -242,8 +259,8 @@ class LoginThreads:
 
     def _relieve(self, server: LoginServer, slow: int) -> None:
         """All threads are busy, so many of them with slow peers."""
-        left = self._limit - sum(len(each.threads) for each in self._servers.values())
-        wanted = FIRST_THREADS + 2 * slow - len(server.threads)
+        left = self._limit - sum(each.threads for each in self._servers.values())
+        wanted = FIRST_THREADS + 2 * slow - server.threads
         if left > 0:
             server.add_threads(min(wanted, left))
         elif server.is_waited_for() and server.make_room():

@@ -12,7 +12,6 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import daemon
 import setproctitle
 
 from perdition import __version__, net
@@ -22,6 +21,7 @@ from perdition.config.options import Options
 from perdition.logs import Log, LogOpenFailed
 from perdition.maps import Latest, MapFailed, map_name, open_map
 from perdition.server import privileges
+from perdition.server.detaching import Launcher
 from perdition.server.listeners import BindFailed, listen, parse_items
 from perdition.server.pidfile import PidFile, PidFileFailed
 from perdition.server.privileges import Ids, NoSuchUser
@@ -122,6 +122,7 @@ class Master:
         self.outgoing: OutgoingTls | None = None
         self._load_tls()
         self.turn = SharedTurn()
+        self.launcher = Launcher()
         self.slots = Slots(0)
         self.pid_file: PidFile | None = None
         self.listeners: list[socket.socket] = []
@@ -220,6 +221,7 @@ class Master:
             self._fork(place, signals)
         if not self.options.is_foreground:
             self.log.info(f"Listening with {workers} workers")
+        self.launcher.release()
         return self._supervise(signals)
 
     def _heed_signals(self) -> None:
@@ -251,13 +253,8 @@ class Master:
         keep: list[object] = [*self.listeners, self.turn]
         if self.log.descriptor is not None:
             keep.append(self.log.descriptor)
-        mask = os.umask(0)
-        os.umask(mask)
-        context = daemon.DaemonContext(
-            files_preserve=keep, umask=mask, working_directory="/", signal_map={}
-        )
         self.log.let_go()
-        context.open()
+        self.launcher.detach(keep, SUCCESS, FAILURE)
         if self.pid_file is not None:
             self.pid_file.write()
 
@@ -281,6 +278,7 @@ class Master:
         try:
             signals.close()
             other.close()
+            self.launcher.forget()
             for child in self.children.values():
                 child.control.close()
             Worker(self.service(), self.listeners, control, self.slots, place).run(self.ids)

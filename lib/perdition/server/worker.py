@@ -168,7 +168,7 @@ class Worker:
                 limit = self._drain_limit()
                 if limit is not None:
                     end = time.monotonic() + limit
-            is_empty = not self._count and not len(self.logins)
+            is_empty = self.logins.have_ended() and not self._count
             if draining and (is_empty or time.monotonic() >= end):
                 return
 
