@@ -157,6 +157,37 @@ def test_no_connection_is_lost_while_workers_change(start: Start) -> None:
         changes.join()
 
 
+def test_hup_cuts_no_session_whatever_the_time_to_drain(start: Start) -> None:
+    program = start("--workers", "1", "--drain_timeout", "0")
+    client = program.logged_in()
+    with closing(client):
+        before = program.workers()
+        program.kill(signal.SIGHUP)
+        wait_until(lambda: len(program.workers()) == 2, "a new worker beside the old one")
+        with closing(program.logged_in()):
+            assert client.works()
+        assert set(before) < set(program.workers())
+
+
+def test_the_limit_counts_sessions_of_retired_workers_too(start: Start) -> None:
+    program = start("--workers", "1", "--connection_limit", "2")
+    program.wait_log("Fatal Error reading")
+    first = program.logged_in()
+    with closing(first):
+        (before,) = program.workers()
+        program.kill(signal.SIGHUP)
+        wait_until(lambda: len(program.workers()) == 2, "a new worker beside the old one")
+        second = program.logged_in()
+        with closing(second):
+            program.wait_log("Auth: ", 2)
+            assert program.worker_of(second) != before
+            with socket.create_connection(("127.0.0.1", program.port), 5) as third:
+                third.settimeout(10)
+                assert third.recv(1) == b""
+            assert first.works()
+            assert second.works()
+
+
 def test_hup_opens_the_log_again_for_old_workers_too(start: Start) -> None:
     program = start("--workers", "1")
     client = program.logged_in()

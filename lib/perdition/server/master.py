@@ -33,8 +33,8 @@ from perdition.server.service import (
     node_name,
 )
 from perdition.server.signals import Signals
-from perdition.server.slots import Slots
-from perdition.server.worker import DRAIN, LOG, STOP, Worker, serve_inetd
+from perdition.server.slots import Slot, Slots
+from perdition.server.worker import DRAIN, LOG, RETIRE, STOP, Worker, serve_inetd
 from perdition.session.session import Service
 from perdition.tls import TlsSetupError
 from perdition.tls.contexts import listening_context, outgoing
@@ -81,6 +81,7 @@ class Child:
     """A worker, as the master sees it."""
 
     place: int
+    slot: Slot
     control: socket.socket
     started: float = field(default_factory=time.monotonic)
     retired: bool = False
@@ -123,12 +124,13 @@ class Master:
         self._load_tls()
         self.turn = SharedTurn()
         self.launcher = Launcher()
-        self.slots = Slots(0)
         self.pid_file: PidFile | None = None
         self.listeners: list[socket.socket] = []
         self.children: dict[int, Child] = {}
         self.due: list[tuple[float, int]] = []
         self.stillborn = 0
+        # How often in a row the worker of a place has died young.
+        self.died_young: dict[int, int] = {}
 
     def _find_ids(self) -> Ids | None:
         """Who the workers are to be; None where we are not root and stay who we are."""
@@ -214,7 +216,7 @@ class Master:
         signals = Signals((*FATAL, signal.SIGHUP, signal.SIGCHLD), IGNORED)
         signal.pthread_sigmask(signal.SIG_SETMASK, [])
         workers = self.options.workers or len(os.sched_getaffinity(0))
-        self.slots = Slots(workers)
+        self.slots = Slots()
         gc.collect()
         gc.freeze()
         for place in range(workers):
@@ -261,17 +263,22 @@ class Master:
     def _fork(self, place: int, signals: Signals) -> None:
         """Start a worker."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        slot = self.slots.take()
         signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         pid = os.fork()
         if pid == 0:
-            self._be_worker(place, theirs, ours, signals)
+            self._be_worker(place, slot, theirs, ours, signals)
         signal.pthread_sigmask(signal.SIG_SETMASK, [])
         theirs.close()
-        self.slots.set(place, 0)
-        self.children[pid] = Child(place, ours)
+        self.children[pid] = Child(place, slot, ours)
 
     def _be_worker(
-        self, place: int, control: socket.socket, other: socket.socket, signals: Signals
+        self,
+        place: int,
+        slot: Slot,
+        control: socket.socket,
+        other: socket.socket,
+        signals: Signals,
     ) -> None:
         """The child's side of the fork: never returns."""
         status = 1
@@ -281,7 +288,7 @@ class Master:
             self.launcher.forget()
             for child in self.children.values():
                 child.control.close()
-            Worker(self.service(), self.listeners, control, self.slots, place).run(self.ids)
+            Worker(self.service(), self.listeners, control, slot, place).run(self.ids)
             status = 0
         except Exception as error:  # noqa: BLE001 - the last resort of a process
             self.log.trace(error)
@@ -301,8 +308,10 @@ class Master:
             numbers, ready = signals.wait(controls, patience if self.due else None)
             for descriptor in ready:
                 controls[descriptor].served = True
-                if controls[descriptor].control.recv(64):
-                    self.stillborn = 0
+                # It may have died with words of ours unread: that is an error here.
+                with contextlib.suppress(OSError):
+                    if controls[descriptor].control.recv(64):
+                        self.stillborn = 0
             self._bury()
             if self.stillborn >= MOST_STILLBORN:
                 self.log.error("Workers do not start. Exiting.")
@@ -328,6 +337,7 @@ class Master:
             if child is None:
                 continue
             child.control.close()
+            self.slots.give_back(child.slot)
             if child.retired:
                 continue
             code = os.waitstatus_to_exitcode(status)
@@ -335,9 +345,11 @@ class Master:
             self.log.error(f"Worker {child.place} [{pid}] ended with {how}: starting another")
             now = time.monotonic()
             pause = 0.0
+            times = self.died_young.pop(child.place, 0)
             if now - child.started < YOUNG_SECONDS:
                 self.stillborn += not child.served
-                pause = min(0.1 * 2**self.stillborn, LONGEST_PAUSE)
+                self.died_young[child.place] = times + 1
+                pause = min(0.1 * 2**times, LONGEST_PAUSE)
             self.due.append((now + pause, child.place))
 
     def _restart(self, signals: Signals) -> None:
@@ -356,7 +368,7 @@ class Master:
             return
         for child in self.children.values():
             child.retired = True
-            self._tell(child, DRAIN)
+            self._tell(child, RETIRE)
         for place in {child.place for child in self.children.values()} | {
             place for _, place in self.due
         }:

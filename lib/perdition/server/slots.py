@@ -1,20 +1,76 @@
 """Numbers that all workers can see: how many connections each of them has."""
 
+import fcntl
 import mmap
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+SIZE = 8
+# Workers at a time, with those that live on beside the ones that have followed them.
+MOST = 8192
 
 
 class Slots:
-    """One number a worker, in memory that all of them share; each writes its own only."""
+    """One number a worker, in memory that all of them share; each writes its own only.
 
-    SIZE = 8
+    The lock is one of files: it goes with the process that holds it.
+    """
 
-    def __init__(self, count: int) -> None:
-        """So many numbers, all 0."""
-        self._memory = mmap.mmap(-1, max(count, 1) * self.SIZE)
-        self._numbers = memoryview(self._memory).cast("Q")
+    def __init__(self) -> None:
+        """No worker has a number yet."""
+        self._descriptor = os.memfd_create("connections")
+        os.ftruncate(self._descriptor, (1 + MOST) * SIZE)
+        numbers = memoryview(mmap.mmap(self._descriptor, (1 + MOST) * SIZE)).cast("Q")
+        # The first one says how many of the others are, or were, in use.
+        self._used, self._numbers = numbers[:1], numbers[1:]
+        self._taken: set[int] = set()
+
+    def take(self) -> "Slot":
+        """A new worker's number; it is 0. For the master."""
+        place = next((each for each in range(MOST) if each not in self._taken), MOST - 1)
+        self._taken.add(place)
+        self._used[0] = max(self._used[0], place + 1)
+        return Slot(self, place)
+
+    def give_back(self, slot: "Slot") -> None:
+        """That worker has ended, and its connections with it. For the master."""
+        self.set(slot.place, 0)
+        self._taken.discard(slot.place)
 
     def set(self, place: int, number: int) -> None:
         self._numbers[place] = number
 
     def total(self) -> int:
-        return sum(self._numbers)
+        return sum(self._numbers[: self._used[0]])
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep the other workers from looking and adding; within one, another lock must do so."""
+        fcntl.lockf(self._descriptor, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            fcntl.lockf(self._descriptor, fcntl.LOCK_UN)
+
+
+class Slot:
+    """A worker's number."""
+
+    def __init__(self, slots: Slots, place: int) -> None:
+        self._slots = slots
+        self.place = place
+
+    def set(self, number: int) -> None:
+        self._slots.set(self.place, number)
+
+    def raise_to(self, number: int, limit: int) -> bool:
+        """Set it to one more than before, if all together are not over the limit (0: none) then."""
+        if not limit:
+            self.set(number)
+            return True
+        with self._slots.locked():
+            if self._slots.total() >= limit:
+                return False
+            self.set(number)
+            return True

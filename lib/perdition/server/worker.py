@@ -1,7 +1,8 @@
 """A worker: threads for log-ins, one loop for the sessions that are logged in.
 
-The master tells it over a socket to drain (accept no more, and leave when the last session has
-ended), to stop, or to write to another log file; when the master is gone it drains as well.
+The master tells it over a socket to retire (accept no more, and leave when the last connection has
+ended), to drain (the same, for a time that is limited), to stop, or to write to another log file;
+when the master is gone it drains as well.
 """
 
 import contextlib
@@ -26,11 +27,11 @@ from perdition.server.listeners import ends_of
 from perdition.server.logins import WAKE, LoginThreads
 from perdition.server.privileges import Ids
 from perdition.server.signals import Signals
-from perdition.server.slots import Slots
+from perdition.server.slots import Slot
 from perdition.session.channel import Channel
 from perdition.session.session import Established, Service, Session, client_traffic
 
-DRAIN, STOP, LOG, READY = b"drain", b"stop", b"log", b"ready"
+RETIRE, DRAIN, STOP, LOG, READY = b"retire", b"drain", b"stop", b"log", b"ready"
 DRAIN_IN_FOREGROUND = 10
 # The library imports these when they are first needed: too late for the user that a worker has
 # become, who may not be able to read them.
@@ -93,7 +94,7 @@ class Worker:
         service: Service,
         listeners: Sequence[socket.socket],
         control: socket.socket,
-        slots: Slots,
+        slot: Slot,
         place: int,
     ) -> None:
         """A worker.
@@ -102,14 +103,14 @@ class Worker:
             service: what its sessions are given.
             listeners: shared with the other workers.
             control: to the master.
-            slots: the numbers of connections.
-            place: which of them is ours.
+            slot: the number of our connections.
+            place: which of the workers we are.
         """
         self.service = service
         self.options: Options = service.options
         self.log: Log = service.log
         self.control = control
-        self.slots = slots
+        self.slot = slot
         self.place = place
         self._count = 0
         self._count_lock = threading.Lock()
@@ -140,36 +141,40 @@ class Worker:
         setproctitle.setproctitle(f"{self.options.program}: worker {self.place}")
         threading.Thread(target=self.relay.run, name="relay", daemon=True).start()
         self.logins.start()
-        self.control.send(READY)
+        with contextlib.suppress(OSError):
+            # The master may have gone: we shall hear of it.
+            self.control.send(READY)
         self._obey(signals)
         self.relay.close_all()
 
     def _obey(self, signals: Signals) -> None:
         """Do as the master and the signals say, until it is time to leave."""
-        draining = False
+        retired = draining = False
         end = float("inf")
         descriptors = [self.control.fileno(), self._wake_read]
         while True:
-            tick = HURRIED_TICK if self.logins.manage() else DRAIN_TICK if draining else TICK
+            tick = HURRIED_TICK if self.logins.manage() else DRAIN_TICK if retired else TICK
             numbers, ready = signals.wait(descriptors, tick)
             if self._wake_read in ready:
                 os.read(self._wake_read, 64)
             message = self._take_message() if self.control.fileno() in ready else None
             if signal.SIGQUIT in numbers or message == STOP:
                 return
-            wants_drain = signal.SIGTERM in numbers or message in (DRAIN, b"")
             if message == b"":
                 descriptors = [self._wake_read]
-            if wants_drain and draining and signal.SIGTERM in numbers:
+            if draining and signal.SIGTERM in numbers:
                 return
+            wants_drain = signal.SIGTERM in numbers or message in (DRAIN, b"")
+            if (wants_drain or message == RETIRE) and not retired:
+                retired = True
+                self.logins.stop_accepting()
             if wants_drain and not draining:
                 draining = True
-                self.logins.stop_accepting()
                 limit = self._drain_limit()
                 if limit is not None:
                     end = time.monotonic() + limit
             is_empty = self.logins.have_ended() and not self._count
-            if draining and (is_empty or time.monotonic() >= end):
+            if retired and (is_empty or time.monotonic() >= end):
                 return
 
     def _drain_limit(self) -> int | None:
@@ -233,21 +238,17 @@ class Worker:
 
     def _enters(self) -> bool:
         """Count a connection; False where there are as many as there may be."""
-        limit = self.options.connection_limit
         with self._count_lock:
-            self._count += 1
-            self.slots.set(self.place, self._count)
-            if limit and self.slots.total() > limit:
-                self._count -= 1
-                self.slots.set(self.place, self._count)
+            if not self.slot.raise_to(self._count + 1, self.options.connection_limit):
                 return False
+            self._count += 1
         return True
 
     def _left(self) -> None:
         """A connection has ended."""
         with self._count_lock:
             self._count -= 1
-            self.slots.set(self.place, self._count)
+            self.slot.set(self._count)
 
 
 def look_after(patience: Patience) -> None:
