@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from support.processes import HOST, most_memory
+from support.processes import HOST, most_memory, wait_until
 from support.program import Start
 
 pytestmark = pytest.mark.system
@@ -60,7 +60,8 @@ def ask(sock: socket.socket, line: bytes) -> bytes:
 def test_three_thousand_sessions_stay_and_answer(real_server: int, start: Start) -> None:
     options = {"outgoing_server": f"{HOST}:{real_server}", "workers": 1, "quiet": True}
     proxy = start("POP3", options)
-    (worker,) = proxy.workers()
+    # It listens before it has one.
+    (worker,) = wait_until(proxy.workers, SECONDS, "a worker")
     with contextlib.ExitStack() as stack:
         clients = []
         for number in range(SESSIONS):
