@@ -14,7 +14,11 @@ pytestmark = pytest.mark.system
 MEBI = 1 << 20
 SPARE = 16 * MEBI
 NOISE = random.Random(7).randbytes(MEBI)
-GREETINGS = {"IMAP4": b"* OK ready\r\n", "POP3": b"+OK ready\r\n", "MANAGESIEVE": b'OK "ready"\r\n'}
+GREETINGS = {
+    "IMAP4": b"* OK ready\r\n",
+    "POP3": b"+OK ready\r\n",
+    "MANAGESIEVE": b'"SASL" "PLAIN"\r\nOK "ready"\r\n',
+}
 LOGINS = {
     "IMAP4": b"a LOGIN ann sesame\r\n",
     "POP3": b"USER ann\r\nPASS sesame\r\n",
