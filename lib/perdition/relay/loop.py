@@ -130,7 +130,7 @@ class Relay:
                 due = self._keep_time(now)
 
     def close_all(self) -> None:
-        """End every session, and say so in the log."""
+        """End every session, and say so in the log; the loop has stopped before."""
         for end in list(self._ends.values()):
             if end.relayed.is_open:
                 self._finish(end.relayed)

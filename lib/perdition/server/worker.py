@@ -33,6 +33,8 @@ from perdition.session.session import Established, Service, Session, client_traf
 
 RETIRE, DRAIN, STOP, LOG, READY = b"retire", b"drain", b"stop", b"log", b"ready"
 DRAIN_IN_FOREGROUND = 10
+# How long the loop may take to stop.
+STOP_SECONDS = 1.0
 # The library imports these when they are first needed: too late for the user that a worker has
 # become, who may not be able to read them.
 for late in ("_strptime", "encodings.idna"):
@@ -139,13 +141,18 @@ class Worker:
         if ids is not None:
             privileges.drop(ids)
         setproctitle.setproctitle(f"{self.options.program}: worker {self.place}")
-        threading.Thread(target=self.relay.run, name="relay", daemon=True).start()
+        relaying = threading.Thread(target=self.relay.run, name="relay", daemon=True)
+        relaying.start()
         self.logins.start()
         with contextlib.suppress(OSError):
             # The master may have gone: we shall hear of it.
             self.control.send(READY)
         self._obey(signals)
-        self.relay.close_all()
+        # The sessions are the loop's own as long as it runs.
+        self.relay.stop()
+        relaying.join(STOP_SECONDS)
+        if not relaying.is_alive():
+            self.relay.close_all()
 
     def _obey(self, signals: Signals) -> None:
         """Do as the master and the signals say, until it is time to leave."""
