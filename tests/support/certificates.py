@@ -25,6 +25,14 @@ PASSPHRASE = b"open sesame"
 # A subjectAltName with a dNSName of one octet that is no ASCII.
 BROKEN_NAME = x509.UnrecognizedExtension(x509.SubjectAlternativeName.oid, b"\x30\x03\x82\x01\xff")
 
+SIGNS = x509.KeyUsage(
+    *(True, False, False, False, False),
+    key_cert_sign=True,
+    crl_sign=True,
+    encipher_only=False,
+    decipher_only=False,
+)
+
 
 class Certified(NamedTuple):
     """A certificate and its key."""
@@ -66,7 +74,14 @@ def certify(
         .not_valid_before(now + datetime.timedelta(days[0]))
         .not_valid_after(now + datetime.timedelta(days[1]))
         .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
     )
+    # What RFC 5280 asks for: clients of Python from 3.13 on insist on it.
+    if issuer:
+        signer = x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer.certificate.public_key())
+        builder = builder.add_extension(signer, critical=False)
+    if ca:
+        builder = builder.add_extension(SIGNS, critical=True)
     if names:
         alternatives = x509.SubjectAlternativeName([general(each) for each in names])
         builder = builder.add_extension(alternatives, critical=False)

@@ -6,6 +6,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,8 +23,15 @@ END_SECONDS = 5
 
 
 def require(program: str) -> str:
-    """The path of a program; without it the test is skipped, or fails in CI."""
-    path = shutil.which(program, path=f"{os.environ.get('PATH', '')}:{SBIN}")
+    """The path of a program; without it the test is skipped, or fails in CI.
+
+    It is not the one of that name which this project has installed.
+    """
+    ours = Path(sys.executable).parent.resolve()
+    places = f"{os.environ.get('PATH', '')}:{SBIN}".split(":")
+    path = shutil.which(
+        program, path=":".join(each for each in places if Path(each).resolve() != ours)
+    )
     return path or lacking(f"{program} is not installed")
 
 

@@ -1,7 +1,7 @@
 """makegdbm: make a GDBM file from a popmap on standard input, or show what is in one.
 
 The exit status is 255 where the file cannot be opened, written or read. Lines that are wrong are
-complained of and left out; the file is made of the other ones, and the status is 255 as well.
+complained of and left out; they do not change it.
 """
 
 import contextlib
@@ -36,8 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             show(command.file)
         else:
             doing = "makegdbm_new: gdbm_open"
-            if not make(command.file, sys.stdin.buffer):
-                return FAILURE
+            make(command.file, sys.stdin.buffer)
     except popmap.HelpWanted:
         print(popmap.usage("makegdbm"))
     except popmap.WrongUsage:
@@ -52,18 +51,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return SUCCESS
 
 
-def make(name: str, lines: Iterable[bytes]) -> bool:
+def make(name: str, lines: Iterable[bytes]) -> None:
     """Make a GDBM file of the lines of a popmap, or replace it: nobody ever reads half of it.
-
-    Returns:
-        Whether every line is in it.
 
     Raises:
         OSError: there can be no such file.
         GdbmError: it cannot be written.
     """
     path = Path(name).resolve()
-    good = True
     descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         pass_rights_on(path, descriptor)
@@ -71,15 +66,12 @@ def make(name: str, lines: Iterable[bytes]) -> bool:
             for number, key, value in popmap.entries(lines):
                 if not key or not value:
                     complain(f"makegdbm: invalid input on line: {number} ")
-                    good = False
                 elif not file.insert(key, value):
                     complain(f"makegdbm: dupicate key: {os.fsdecode(key)}")
-                    good = False
         Path(temporary).replace(path)
     except BaseException:
         Path(temporary).unlink()
         raise
-    return good
 
 
 def pass_rights_on(path: Path, descriptor: int) -> None:
