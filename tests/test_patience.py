@@ -81,3 +81,23 @@ def test_a_connection_that_is_forgotten_is_not_cut(pair: Pair) -> None:
     patience.cut()
     pair[1].send(b"x")
     assert pair[0].recv(1) == b"x"
+
+
+def test_a_session_that_waits_for_no_peer_is_ended_at_the_deadline(pair: Pair) -> None:
+    patience = Patience(pair[0].fileno(), 10)
+    patience.begin(pair[0].fileno(), 1)
+    patience.end()
+    patience.check(time.monotonic() + 5)
+    assert not patience.expired
+    patience.check(time.monotonic() + 11)
+    assert patience.expired
+    assert pair[1].recv(1) == b""
+
+
+def test_a_session_that_has_left_is_not_ended(pair: Pair) -> None:
+    patience = Patience(pair[0].fileno(), 10)
+    patience.leave()
+    patience.check(time.monotonic() + 11)
+    patience.cut()
+    pair[1].send(b"x")
+    assert pair[0].recv(1) == b"x"

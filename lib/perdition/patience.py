@@ -23,7 +23,8 @@ class Patience:
 
     Attributes:
         since: the moment when the wait of now began, or the last one did.
-        until: the moment when it is over; FOREVER while nothing is waited for.
+        until: the moment when it is over; while no peer is waited for, but perhaps the resolver or
+            a map, that of the deadline.
         deadline: the moment when all waiting is over.
         expired: a wait was too long.
     """
@@ -40,8 +41,7 @@ class Patience:
         self._client = self._peer = client
         self._lock = threading.Lock()
         self.since = time.monotonic()
-        self.until = FOREVER
-        self.deadline = self.since + seconds if seconds else FOREVER
+        self.until = self.deadline = self.since + seconds if seconds else FOREVER
         self.expired = False
 
     def begin(self, descriptor: int, seconds: float) -> None:
@@ -58,7 +58,13 @@ class Patience:
 
     def end(self) -> None:
         """The wait has an end."""
-        self.until = FOREVER
+        self._peer, self.until = self._client, self.deadline
+
+    def leave(self) -> None:
+        """The session is logged in: nobody ends it from here any more."""
+        with self._lock:
+            self._client = self._peer = -1
+            self.until = self.deadline = FOREVER
 
     def take_expired(self) -> bool:
         """Whether a wait was too long; there may be another one then."""
@@ -73,7 +79,8 @@ class Patience:
         try:
             yield
         finally:
-            self.deadline, self.expired = before, False
+            self.until = self.deadline = before
+            self.expired = False
 
     def check(self, now: float) -> None:
         """End a wait that is too long."""
@@ -94,7 +101,7 @@ class Patience:
     def forget(self, descriptor: int) -> None:
         """A connection is about to be closed: its number may soon be another one's."""
         with self._lock:
-            self.until = FOREVER
+            self.until = self.deadline
             if self._client == descriptor:
                 self._client = -1
             if self._peer == descriptor:

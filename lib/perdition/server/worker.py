@@ -288,6 +288,7 @@ def serve_inetd(service: Service, ids: Ids | None) -> bool:
     try:
         established = session.run()
         if established is not None:
+            session.channel.patience.leave()
             relay = make_relay(service)
             setproctitle.setproctitle(f"{program}: connect ({established.who.user})")
             relay_session(relay, established)
