@@ -8,7 +8,8 @@ import pytest
 from perdition import logs
 from perdition.logs import Log
 from perdition.maps import MapFailed
-from perdition.session.session import allowed, client_traffic
+from perdition.session.attempt import allowed
+from perdition.session.traffic import client_traffic
 from session.test_transcripts import Found, Stage, staged
 
 GREETING = "client< +OK POP3 perditon ready on 127.0.0.1 TOKEN"

@@ -22,7 +22,7 @@ from perdition.net import ConnectFailed, ServerItem
 from perdition.patience import Patience
 from perdition.server.service import make_service
 from perdition.server.worker import make_session
-from perdition.session.session import Established
+from perdition.session.service import Established
 
 FILES = sorted((Path(__file__).resolve().parents[1] / "transcripts").glob("*.txt"))
 # The password of all transcripts, as it is said in each protocol.

@@ -1,7 +1,10 @@
 """Adding and hiding words of a capability list (reference: protocols.md sections 2.3, 3.2, 4.1)."""
 
+import functools
 
-def capabilities(configured: str, separator: str, **words: bool | None) -> list[str]:
+
+@functools.lru_cache(maxsize=64)
+def capabilities(configured: str, separator: str, **words: bool | None) -> tuple[str, ...]:
     """The words to announce.
 
     Args:
@@ -21,4 +24,4 @@ def capabilities(configured: str, separator: str, **words: bool | None) -> list[
             result.append(word)
         elif not wanted:
             result = [each for each in result if each != word]
-    return result
+    return tuple(result)

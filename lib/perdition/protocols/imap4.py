@@ -2,7 +2,6 @@
 
 import re
 import string
-from dataclasses import replace
 
 from perdition import protocols
 from perdition.protocols import (
@@ -30,6 +29,8 @@ TAG = re.compile(rb'[^\x00-\x20\x7f-\xff(){%*"\\\]]+')
 QUOTED = re.compile(rb'"((?:[^"\\]|\\.)*)"', re.DOTALL)
 # literal = "{" number64 ["+"] "}" CRLF *CHAR8
 LITERAL = re.compile(rb"\{(\d{1,20})(\+?)\}")
+# The same at the end of a line of the server, which waits for nothing
+LITERAL_AHEAD = re.compile(rb"\{(\d{1,20})\}$")
 WITHOUT_ARGUMENT = (b"NOOP", b"CAPABILITY", b"LOGOUT", b"STARTTLS")
 
 
@@ -318,15 +319,14 @@ class ServerSide:
                 if got != tag:
                     raise ProtocolError("answer with another tag")
                 accepted = line.split(b" ", 1)[0].upper() == b"OK"
-                verdict = Verdict(accepted, protocols.OK, line)
-                return verdict if accepted else replace(verdict, status=protocols.REFUSED)
+                return Verdict(accepted, protocols.OK if accepted else protocols.REFUSED, line)
             self.client.say(response)
         raise ProtocolError("no end of untagged responses")
 
     def _response(self) -> Talk[bytes]:
         """A response whole, with the literals in it (RFC 9051 section 4.3)."""
         response = yield from self.wire.read_line(LINE_LIMIT)
-        while literal := re.search(rb"\{(\d{1,20})\}$", response):
+        while response.endswith(b"}") and (literal := LITERAL_AHEAD.search(response)):
             size = int(literal[1])
             if size + len(response) > RESPONSE_LITERAL_LIMIT:
                 raise ProtocolError("literal too long")

@@ -108,10 +108,10 @@ class ClientSide:
         else:
             self.wire.say(b"-ERR Mate, the command is too short, must be one of " + known)
 
-    def _capabilities(self) -> list[str]:
+    def _capabilities(self) -> tuple[str, ...]:
         separator = "." if "." in self.capability else "  "
         words = capabilities(self.capability, separator, STLS=self.offer_tls and not self.in_tls)
-        return words or [""]
+        return words or ("",)
 
 
 class ServerSide:

@@ -35,7 +35,7 @@ from perdition.server.service import (
 from perdition.server.signals import Signals
 from perdition.server.slots import Slot, Slots
 from perdition.server.worker import DRAIN, LOG, RETIRE, STOP, Worker, serve_inetd
-from perdition.session.session import Service
+from perdition.session.service import Service
 from perdition.tls import TlsSetupError
 from perdition.tls.contexts import listening_context, outgoing
 from perdition.tls.handshakes import Listening, OutgoingTls

@@ -13,7 +13,7 @@ from perdition.config.render import dump
 from perdition.identity import NameRules
 from perdition.logs import DEBUG, ERROR, INFO, Log
 from perdition.maps import Map
-from perdition.session.session import DIALOGUES, Service
+from perdition.session.service import DIALOGUES, Modes, Service
 from perdition.tls.handshakes import Listening, OutgoingTls
 
 CAPABILITY = {"POP3": "pop_capability", "IMAP4": "imap_capability"}
@@ -93,6 +93,7 @@ def make_service(
         ),
         listen_tls=None if listening is None else listening.wrap,
         outgoing_tls=outgoing,
+        modes=Modes(*(getattr(options.effective_ssl_mode, each) for each in Modes._fields)),
         banner=names.banner,
         host=names.host,
         options=options,

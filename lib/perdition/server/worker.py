@@ -29,7 +29,9 @@ from perdition.server.privileges import Ids
 from perdition.server.signals import Signals
 from perdition.server.slots import Slot
 from perdition.session.channel import Channel
-from perdition.session.session import Established, Service, Session, client_traffic
+from perdition.session.service import Established, Service
+from perdition.session.session import Session
+from perdition.session.traffic import client_traffic
 
 RETIRE, DRAIN, STOP, LOG, READY = b"retire", b"drain", b"stop", b"log", b"ready"
 DRAIN_IN_FOREGROUND = 10

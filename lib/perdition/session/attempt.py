@@ -1,0 +1,315 @@
+"""One log-in of a session: from the credentials to the real server's verdict."""
+
+import contextlib
+import ipaddress
+import socket
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from perdition import identity, logs, net, protocols
+from perdition.identity import State
+from perdition.logs import AuthLine, Who
+from perdition.maps import MapFailed
+from perdition.net import ConnectFailed, ServerItem
+from perdition.protocols import Login, ProtocolError, Ready, ServerSide, TlsWanted, Verdict
+from perdition.protocols.wire import LineTooLong, Wire
+from perdition.session.channel import Channel, PeerGone, PeerSilent, converse
+from perdition.session.service import Closed, Established
+from perdition.session.traffic import traffic
+from perdition.tls import TlsFailed
+
+if TYPE_CHECKING:
+    from perdition.session.session import Session
+
+# How long a real server that refused may take to answer our leave.
+LEAVE_SECONDS = 3
+TROUBLE = (PeerGone, PeerSilent, LineTooLong, ProtocolError)
+
+
+class NotAllowed(Exception):
+    """The client has named a real server that it may not have; the text says which and why."""
+
+
+class Attempt:
+    """One log-in of a session."""
+
+    def __init__(self, session: "Session", login: Login) -> None:
+        self.session = session
+        self.service = session.service
+        self.options = session.options
+        self.log = session.log
+        self.login = login
+        self.server_item = ServerItem("", "(null)", "(null)")
+        implicit = session.modes.ssl_outgoing
+        self.server_secure = "ssl" if implicit else "plaintext"
+
+    def run(self) -> Established | None:
+        """Carry it out, and tell client and log how it went.
+
+        Returns:
+            The session for the relay; None where the client may try again.
+
+        Raises:
+            Closed: the client's connection ends with this.
+        """
+        outcome = self.carry_out()
+        session = self.session
+        if isinstance(outcome, Verdict):
+            if outcome.line and not self.options.server_resp_line:
+                outcome = replace(outcome, line=b"")
+            session.client.refuse(outcome)
+            session.channel.flush(session.wire, self.options.failure_delay)
+            self.log_auth(outcome.status)
+            return None
+        return outcome
+
+    def carry_out(self) -> Verdict | Established:
+        """Everything from the credentials to the real server's verdict (protocols.md 5)."""
+        if self.options.login_disabled or self.must_start_tls():
+            return Verdict(False, protocols.LOGIN_DISABLED)
+        try:
+            found = self.find_server()
+        except NotAllowed as error:
+            # Not the default server either: the password is meant for another one.
+            self.log.warning(f"{error}: {self.who()}")
+            self.server_item = self.service.backends.nameless(None)
+            return Verdict(False, protocols.NO_SERVER)
+        candidates = self.service.backends.candidates(found)
+        if not candidates:
+            self.server_item = self.service.backends.nameless(found)
+            return Verdict(False, protocols.NO_SERVER)
+        for item in candidates:
+            self.server_item = item
+            try:
+                sock = self.service.backends.connect(item, self.session.channel.patience)
+            except ConnectFailed as error:
+                self.log.debug(f"connect: {error}")
+                continue
+            return self.use(sock)
+        return Verdict(False, protocols.NOT_CONNECTED)
+
+    def use(self, sock: socket.socket) -> Verdict | Established:
+        """Log in over a connection to a real server; it is closed unless the session is made."""
+        logged = self.log.level >= logs.DEBUG and self.options.connection_logging
+        channel = Channel(
+            sock,
+            self.session.channel.patience,
+            timeout=self.options.authenticate_timeout,
+            shown=traffic(self.log, "REAL:  ") if logged else None,
+            said=traffic(self.log, "SELF:  ") if logged else None,
+        )
+        outcome: Verdict | Established | None = None
+        try:
+            outcome = self.speak_to(channel)
+        finally:
+            if not isinstance(outcome, Established):
+                channel.close()
+        return outcome
+
+    def speak_to(self, channel: Channel) -> Verdict | Established:
+        """Log in at the real server.
+
+        Raises:
+            Closed: it cannot be spoken with.
+        """
+        session, modes = self.session, self.session.modes
+        wire = Wire()
+        server = self.service.dialogues.server(
+            wire,
+            want_tls=modes.tls_outgoing,
+            force_tls=modes.tls_outgoing_force,
+            client=session.wire,
+            tags=session.tags,
+            token=self.service.dialogue["token"],
+        )
+        if modes.ssl_outgoing:
+            self.start_tls(channel, implicit=True)
+        stage = "Fatal error negotiating setup. Exiting child."
+        try:
+            verdict = self.negotiate(server, wire, channel)
+            if verdict is None:
+                stage = "Fatal error authenticating user. Exiting child."
+                verdict = converse(server.log_in(self.name_at_server()), wire, channel)
+        except TROUBLE as error:
+            # What the real server said before belongs to the client.
+            session.channel.flush(session.wire)
+            self.log.error(stage)
+            self.log.debug(f"real server {self.server_item}: {error!r}")
+            self.log_auth(protocols.NEGOTIATION_FAILED)
+            raise Closed from error
+        session.channel.flush(session.wire)
+        if not verdict.accepted:
+            if verdict.goodbye:
+                self.leave(server, wire, channel)
+            return verdict
+        if verdict.line and not self.options.server_resp_line:
+            verdict = replace(verdict, line=b"")
+        session.is_logged_in()
+        session.client.accept(verdict)
+        session.channel.flush(session.wire)
+        line = self.log_auth(protocols.OK)
+        return Established(
+            session.channel,
+            channel,
+            session.wire.take_unread(),
+            wire.take_unread(),
+            self.who(),
+            line,
+        )
+
+    def negotiate(self, server: ServerSide, wire: Wire, channel: Channel) -> Verdict | None:
+        """Greeting and TLS; a verdict where it ends with that."""
+        while True:
+            match converse(server.negotiate(), wire, channel):
+                case Ready():
+                    if self.session.modes.tls_outgoing and (channel.secure == "plaintext"):
+                        self.log.warning(
+                            f"real server {self.server_item}: tls_outgoing is set, but it offers "
+                            "no TLS: the connection is not encrypted"
+                        )
+                    return None
+                case TlsWanted():
+                    # What came in the clear must not count as if it came under TLS.
+                    wire.take_unread()
+                    self.start_tls(channel, implicit=False)
+                case Verdict() as verdict:
+                    return verdict
+
+    def start_tls(self, channel: Channel, *, implicit: bool) -> None:
+        """Start TLS with the real server.
+
+        Raises:
+            Closed: it failed, or the server's certificate is not good.
+        """
+        tls = self.service.outgoing_tls
+        assert tls is not None  # noqa: S101 - the mode says so
+        host = self.server_item.host
+        try:
+            channel.start_tls(lambda sock: tls.wrap(sock, host), implicit=implicit)
+        except (TlsFailed, OSError, ValueError) as error:
+            for line in getattr(error, "log_lines", ()):
+                self.log.error(line)
+            self.log.error("Fatal error establishing SSL connection")
+            self.log.error(f"real server {self.server_item}: TLS: {error}")
+            self.log_auth(protocols.NEGOTIATION_FAILED)
+            raise Closed from error
+        self.server_secure = channel.secure
+
+    def leave(self, server: ServerSide, wire: Wire, channel: Channel) -> None:
+        """Take leave of a real server that refused."""
+        with channel.patience.limited(LEAVE_SECONDS), contextlib.suppress(*TROUBLE):
+            converse(server.leave(), wire, channel)
+
+    def must_start_tls(self) -> bool:
+        forced = self.session.modes.tls_listen_force
+        return forced and self.session.channel.secure == "plaintext"
+
+    def find_server(self) -> ServerItem | None:
+        """The server that the client or the map names; the login's name may change by it.
+
+        Raises:
+            NotAllowed: the client has named one that it may not have.
+        """
+        options, rules = self.options, self.service.rules
+        typed = self.login.routing_name
+        by_client = options.client_server_specification
+        name = rules.name_for(State.SERVERNAME_LOOKUP, typed, self.host, strip=not by_client)
+        if by_client and rules.delimiter in name:
+            self.rename(rules.split(typed)[0])
+            try:
+                found = net.parse_item(rules.split(name)[1], rules.delimiter)
+            except net.Ambiguous as error:
+                raise NotAllowed(logs.escape(str(error))) from error
+            if found.host and not allowed(found.host, options.client_server_allow):
+                raise NotAllowed(f"client_server_allow: {logs.escape(found.host)} is not in it")
+            return found
+        for key in self.keys(name):
+            try:
+                value = self.service.find.lookup(key.encode("utf-8", "surrogateescape"))
+            except MapFailed as error:
+                self.log.error(f"map: {error}")
+                return None
+            if value is None:
+                continue
+            if not value:
+                return None
+            try:
+                found = net.parse_item(protocols.decode(value), rules.delimiter)
+            except net.Ambiguous as error:
+                self.log.error(f"map: {logs.escape(str(error))}")
+                return None
+            if options.username_from_database and found.user:
+                self.rename(found.user)
+            return found
+        return None
+
+    def keys(self, name: str) -> Iterator[str]:
+        """What to look up, in order."""
+        if not self.options.query_key:
+            yield name
+        for text in self.options.query_key:
+            key = identity.key(text, name, self.service.rules, self.session.ends)
+            self.log.debug(f'"{text}"->"{logs.escape(key)}"')
+            yield key
+
+    def rename(self, name: str) -> None:
+        """Give the login another name: that of the identity whose mailbox is wanted."""
+        if self.login.authorisation is None:
+            self.login = replace(self.login, user=name)
+        else:
+            self.login = replace(self.login, authorisation=name)
+
+    def name_at_server(self) -> Login:
+        """The login with the name that the real server gets."""
+        name = self.service.rules.name_for(State.REMOTE_LOGIN, self.login.routing_name, self.host)
+        if name == self.login.routing_name:
+            return self.login
+        if self.login.authorisation is None:
+            return replace(self.login, user=name)
+        return replace(self.login, authorisation=name)
+
+    def host(self) -> str:
+        """The name of the address that the client reached."""
+        return self.service.host(self.session.ends.local)
+
+    def who(self) -> Who:
+        return Who(self.session.peers, self.login.authorisation, self.login.user)
+
+    def log_auth(self, status: str) -> str:
+        """Log the line of this attempt, and return it."""
+        failed = status != protocols.OK
+        wanted = {"never": False, "fail": failed, "ok": not failed, "always": True}
+        shown = self.options.debug and wanted[self.options.log_passwd]
+        line = AuthLine(
+            self.who(),
+            f"{self.server_item.host}:{self.server_item.port}",
+            self.service.protocol,
+            self.session.channel.secure,
+            self.server_secure,
+            self.login.password if shown else None,
+        ).text(status)
+        self.log.notice(line)
+        return line
+
+
+def allowed(host: str, patterns: tuple[str, ...]) -> bool:
+    """Whether a client may name that real server.
+
+    Args:
+        host: a name or an address.
+        patterns: names, ".domain" for all names in it, addresses, networks; none: any host.
+    """
+    if not patterns:
+        return True
+    for pattern in patterns:
+        if host.lower() == pattern.lower():
+            return True
+        if pattern.startswith(".") and host.lower().endswith(pattern.lower()):
+            return True
+        try:
+            if ipaddress.ip_address(host) in ipaddress.ip_network(pattern, strict=False):
+                return True
+        except ValueError:
+            continue
+    return False
