@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from perdition import net
-from perdition.net import ConnectFailed, ServerItem
+from perdition.net import ServerItem
 from perdition.patience import Patience
 
 
@@ -83,6 +83,3 @@ class Backends:
 
     def _with_port(self, server: ServerItem) -> ServerItem:
         return server if server.port else server._replace(port=self.default_port)
-
-
-__all__ = ["Backends", "ConnectFailed", "SharedTurn"]

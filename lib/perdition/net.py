@@ -64,11 +64,6 @@ def is_address(host: str) -> bool:
     return False
 
 
-def show(address: Sequence[object]) -> str:
-    """``address:port`` as log lines have it, IPv6 without brackets (logging.md section 2)."""
-    return f"{address[0]}:{address[1]}"
-
-
 def resolve(host: str, port: str) -> Sequence[tuple[int, tuple[object, ...]]]:
     """Families and socket addresses of host and port, in the resolver's order.
 

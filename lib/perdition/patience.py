@@ -98,14 +98,17 @@ class Patience:
             for descriptor in {self._client, self._peer}:
                 shut_down(descriptor)
 
+    def replace(self, descriptor: int, by: int) -> None:
+        """A connection has another descriptor from now on, or none (-1)."""
+        with self._lock:
+            self._client, self._peer = (
+                by if each == descriptor else each for each in (self._client, self._peer)
+            )
+
     def forget(self, descriptor: int) -> None:
         """A connection is about to be closed: its number may soon be another one's."""
-        with self._lock:
-            self.until = self.deadline
-            if self._client == descriptor:
-                self._client = -1
-            if self._peer == descriptor:
-                self._peer = self._client
+        self.replace(descriptor, -1)
+        self.end()
 
 
 def shut_down(descriptor: int) -> None:

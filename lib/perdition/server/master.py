@@ -3,13 +3,12 @@
 It logs the lines of logging.md section 4.
 """
 
-import contextlib
 import gc
 import os
 import signal
 import socket
+import threading
 import time
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import setproctitle
@@ -21,6 +20,7 @@ from perdition.config.options import Options
 from perdition.logs import Log, LogOpenFailed
 from perdition.maps import Latest, MapFailed, map_name, open_map
 from perdition.server import privileges
+from perdition.server.children import Children
 from perdition.server.detaching import Launcher
 from perdition.server.listeners import BindFailed, listen, parse_items
 from perdition.server.pidfile import PidFile, PidFileFailed
@@ -33,7 +33,7 @@ from perdition.server.service import (
     node_name,
 )
 from perdition.server.signals import Signals
-from perdition.server.slots import Slot, Slots
+from perdition.server.slots import Slot
 from perdition.server.worker import DRAIN, LOG, RETIRE, STOP, Worker, serve_inetd
 from perdition.session.service import Service
 from perdition.tls import TlsSetupError
@@ -55,11 +55,6 @@ FATAL = (
 IGNORED = (signal.SIGUSR1, signal.SIGUSR2, signal.SIGPIPE, signal.SIGURG, signal.SIGWINCH)
 # How long a master that was told to end waits for workers without sessions.
 LEAVE_SECONDS = 1.0
-# A worker that ends sooner than this is not started again at once.
-YOUNG_SECONDS = 1.0
-LONGEST_PAUSE = 10.0
-# So many workers in a row that never served make the start a failure.
-MOST_STILLBORN = 5
 
 
 class StartFailed(Exception):
@@ -74,18 +69,6 @@ class StartFailed(Exception):
         super().__init__(explanation)
         self.lines = lines
         self.usage = usage
-
-
-@dataclass(slots=True)
-class Child:
-    """A worker, as the master sees it."""
-
-    place: int
-    slot: Slot
-    control: socket.socket
-    started: float = field(default_factory=time.monotonic)
-    retired: bool = False
-    served: bool = False
 
 
 class Master:
@@ -126,11 +109,7 @@ class Master:
         self.launcher = Launcher()
         self.pid_file: PidFile | None = None
         self.listeners: list[socket.socket] = []
-        self.children: dict[int, Child] = {}
-        self.due: list[tuple[float, int]] = []
-        self.stillborn = 0
-        # How often in a row the worker of a place has died young.
-        self.died_young: dict[int, int] = {}
+        self.children = Children(self.log)
 
     def _find_ids(self) -> Ids | None:
         """Who the workers are to be; None where we are not root and stay who we are."""
@@ -216,7 +195,6 @@ class Master:
         signals = Signals((*FATAL, signal.SIGHUP, signal.SIGCHLD), IGNORED)
         signal.pthread_sigmask(signal.SIG_SETMASK, [])
         workers = self.options.workers or len(os.sched_getaffinity(0))
-        self.slots = Slots()
         gc.collect()
         gc.freeze()
         for place in range(workers):
@@ -232,7 +210,10 @@ class Master:
             signal.signal(number, self._end_inetd)
         for number in IGNORED:
             signal.signal(number, signal.SIG_IGN)
-        signal.signal(signal.SIGHUP, lambda _number, _frame: self._read_again())
+        # In a thread: a look-up that is going on keeps the map until it is over.
+        signal.signal(
+            signal.SIGHUP, lambda _number, _frame: threading.Thread(target=self._read_again).start()
+        )
 
     def _end_inetd(self, number: int, _frame: object) -> None:
         self.log.info(f"Exiting on signal {number}")
@@ -252,7 +233,7 @@ class Master:
 
     def _detach(self) -> None:
         """Become a daemon; what can fail has been done before."""
-        keep: list[object] = [*self.listeners, self.turn]
+        keep: list[object] = [*self.listeners, self.turn, self.children]
         if self.log.descriptor is not None:
             keep.append(self.log.descriptor)
         self.log.let_go()
@@ -263,14 +244,14 @@ class Master:
     def _fork(self, place: int, signals: Signals) -> None:
         """Start a worker."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        slot = self.slots.take()
+        slot = self.children.take_slot()
         signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         pid = os.fork()
         if pid == 0:
             self._be_worker(place, slot, theirs, ours, signals)
         signal.pthread_sigmask(signal.SIG_SETMASK, [])
         theirs.close()
-        self.children[pid] = Child(place, slot, ours)
+        self.children.add(pid, place, slot, ours)
 
     def _be_worker(
         self,
@@ -286,8 +267,7 @@ class Master:
             signals.close()
             other.close()
             self.launcher.forget()
-            for child in self.children.values():
-                child.control.close()
+            self.children.forget()
             Worker(self.service(), self.listeners, control, slot, place).run(self.ids)
             status = 0
         except Exception as error:  # noqa: BLE001 - the last resort of a process
@@ -297,67 +277,24 @@ class Master:
 
     def _supervise(self, signals: Signals) -> int:
         """Restart what dies, and do as the signals say, until one says to end."""
+        children = self.children
         while True:
-            controls = {
-                child.control.fileno(): child
-                for child in self.children.values()
-                if not child.served
-            }
-            now = time.monotonic()
-            patience = max(min((moment for moment, _ in self.due), default=now) - now, 0)
-            numbers, ready = signals.wait(controls, patience if self.due else None)
+            unborn = children.unborn()
+            numbers, ready = signals.wait(unborn, children.seconds_to_due())
             for descriptor in ready:
-                controls[descriptor].served = True
-                # It may have died with words of ours unread: that is an error here.
-                with contextlib.suppress(OSError):
-                    if controls[descriptor].control.recv(64):
-                        self.stillborn = 0
-            self._bury()
-            if self.stillborn >= MOST_STILLBORN:
+                children.hear(unborn[descriptor])
+            children.bury()
+            if children.cannot_start:
                 self.log.error("Workers do not start. Exiting.")
-                self._leave(STOP)
+                children.retire(STOP)
                 return FAILURE
             if signal.SIGHUP in numbers:
                 self._reload(signals)
             fatal = [number for number in numbers if number in FATAL]
             if fatal:
                 return self._end(fatal, signals)
-            self._restart(signals)
-
-    def _bury(self) -> None:
-        """Take notice of children that have ended."""
-        while True:
-            try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
-            except ChildProcessError:
-                return
-            if not pid:
-                return
-            child = self.children.pop(pid, None)
-            if child is None:
-                continue
-            child.control.close()
-            self.slots.give_back(child.slot)
-            if child.retired:
-                continue
-            code = os.waitstatus_to_exitcode(status)
-            how = f"signal {-code}" if code < 0 else f"status {code}"
-            self.log.error(f"Worker {child.place} [{pid}] ended with {how}: starting another")
-            now = time.monotonic()
-            pause = 0.0
-            times = self.died_young.pop(child.place, 0)
-            if now - child.started < YOUNG_SECONDS:
-                self.stillborn += not child.served
-                self.died_young[child.place] = times + 1
-                pause = min(0.1 * 2**times, LONGEST_PAUSE)
-            self.due.append((now + pause, child.place))
-
-    def _restart(self, signals: Signals) -> None:
-        """Start the workers whose pause is over."""
-        now = time.monotonic()
-        for moment, place in [each for each in self.due if each[0] <= now]:
-            self.due.remove((moment, place))
-            self._fork(place, signals)
+            for place in children.take_due():
+                self._fork(place, signals)
 
     def _reload(self, signals: Signals) -> None:
         """HUP: read again what can be, and change to workers that have it.
@@ -366,14 +303,8 @@ class Master:
         """
         if not self._read_again():
             return
-        for child in self.children.values():
-            child.retired = True
-            self._tell(child, RETIRE)
-        for place in {child.place for child in self.children.values()} | {
-            place for _, place in self.due
-        }:
+        for place in self.children.retire(RETIRE):
             self._fork(place, signals)
-        self.due.clear()
 
     def _read_again(self) -> bool:
         """Open the log again, and the map.
@@ -384,7 +315,9 @@ class Master:
         options = self.options
         try:
             self.log.reopen()
-            self._tell_log()
+            if self.log.is_file and self.log.descriptor is not None:
+                # The workers may not open it themselves.
+                self.children.send_descriptor(LOG, self.log.descriptor)
             self.log.info("Reopened logger")
         except LogOpenFailed as error:
             self.log.error(f"log_facility {options.log_facility!r}: {error}: not reopened")
@@ -398,18 +331,6 @@ class Master:
         self.map.replace(new)
         return True
 
-    def _tell_log(self) -> None:
-        """Give the workers, who may not open it themselves, the new log file."""
-        if not self.log.is_file or self.log.descriptor is None:
-            return
-        for child in self.children.values():
-            with contextlib.suppress(OSError):
-                socket.send_fds(child.control, [LOG], [self.log.descriptor])
-
-    def _tell(self, child: Child, message: bytes) -> None:
-        with contextlib.suppress(OSError):
-            child.control.send(message)
-
     def _end(self, numbers: list[int], signals: Signals) -> int:
         """Told to end: sessions go on in their workers after TERM, and end with anything else."""
         self.log.info(f"Exiting on signal {numbers[0]}")
@@ -418,17 +339,11 @@ class Master:
         if self.pid_file is not None:
             self.pid_file.remove()
         gently = numbers == [signal.SIGTERM]
-        self._leave(DRAIN if gently else STOP)
+        self.children.retire(DRAIN if gently else STOP)
         end = time.monotonic() + LEAVE_SECONDS
         while self.children and (left := end - time.monotonic()) > 0:
             again, _ready = signals.wait((), left)
             if any(number in FATAL for number in again):
-                self._leave(STOP)
-            self._bury()
+                self.children.retire(STOP)
+            self.children.bury()
         return SUCCESS
-
-    def _leave(self, message: bytes) -> None:
-        """Tell all workers to leave."""
-        for child in self.children.values():
-            child.retired = True
-            self._tell(child, message)

@@ -26,6 +26,10 @@ class Slots:
         self._used, self._numbers = numbers[:1], numbers[1:]
         self._taken: set[int] = set()
 
+    def fileno(self) -> int:
+        """The descriptor of the lock."""
+        return self._descriptor
+
     def take(self) -> "Slot":
         """A new worker's number; it is 0. For the master."""
         place = next((each for each in range(MOST) if each not in self._taken), MOST - 1)

@@ -31,7 +31,7 @@ from perdition.server.slots import Slot
 from perdition.session.channel import Channel
 from perdition.session.service import Established, Service
 from perdition.session.session import Session
-from perdition.session.traffic import client_traffic
+from perdition.session.traffic import client_traffic, traffic
 
 RETIRE, DRAIN, STOP, LOG, READY = b"retire", b"drain", b"stop", b"log", b"ready"
 DRAIN_IN_FOREGROUND = 10
@@ -71,9 +71,7 @@ def make_session(
         patience or Patience(sock.fileno(), options.login_timeout),
         timeout=options.authenticate_timeout,
         shown=client_traffic(service.log) if logged else None,
-        said=(lambda data: service.log.debug(f'SELF:   "{logs.show_data(data)}"'))
-        if logged
-        else None,
+        said=traffic(service.log, "SELF:  ") if logged else None,
     )
     return Session(service, channel, ends)
 

@@ -41,8 +41,7 @@ class Attempt:
         self.log = session.log
         self.login = login
         self.server_item = ServerItem("", "(null)", "(null)")
-        implicit = session.modes.ssl_outgoing
-        self.server_secure = "ssl" if implicit else "plaintext"
+        self.server_secure = "ssl" if session.modes.ssl_outgoing else "plaintext"
 
     def run(self) -> Established | None:
         """Carry it out, and tell client and log how it went.
@@ -91,7 +90,7 @@ class Attempt:
 
     def use(self, sock: socket.socket) -> Verdict | Established:
         """Log in over a connection to a real server; it is closed unless the session is made."""
-        logged = self.log.level >= logs.DEBUG and self.options.connection_logging
+        logged = self.options.debug and self.options.connection_logging
         channel = Channel(
             sock,
             self.session.channel.patience,
@@ -163,7 +162,7 @@ class Attempt:
         while True:
             match converse(server.negotiate(), wire, channel):
                 case Ready():
-                    if self.session.modes.tls_outgoing and (channel.secure == "plaintext"):
+                    if self.session.modes.tls_outgoing and channel.secure == "plaintext":
                         self.log.warning(
                             f"real server {self.server_item}: tls_outgoing is set, but it offers "
                             "no TLS: the connection is not encrypted"

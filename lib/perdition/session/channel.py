@@ -1,6 +1,7 @@
 """A peer's socket while its session is one thread's: waits, TLS, and the traffic log."""
 
 import contextlib
+import os
 import select
 import socket
 import ssl
@@ -144,11 +145,20 @@ class Channel:
             wrap: does the handshake; raises TlsFailed.
             implicit: from the first octet on, not after STARTTLS.
         """
-        self.patience.begin(self._descriptor, self.timeout)
+        # A handshake that fails closes the socket, whose number may then be another one's: the
+        # connection has a second descriptor meanwhile, by which it can be ended from outside.
+        spare = os.dup(self._descriptor)
+        after = -1
+        self.patience.replace(self._descriptor, spare)
+        self.patience.begin(spare, self.timeout)
         try:
             self.sock = wrap(self.sock)
+            after = self._descriptor
         finally:
+            self._descriptor = after
+            self.patience.replace(spare, after)
             self.patience.end()
+            os.close(spare)
         self.secure = "ssl" if implicit else "starttls"
 
     def close(self) -> None:

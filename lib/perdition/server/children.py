@@ -1,0 +1,152 @@
+"""The workers, as the master sees them: who there is, who has died, who is to be started again."""
+
+import contextlib
+import os
+import socket
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from perdition.logs import Log
+from perdition.server.slots import Slot, Slots
+
+# A worker that ends sooner than this is not started again at once.
+YOUNG_SECONDS = 1.0
+LONGEST_PAUSE = 10.0
+# So many workers in a row that never served make the start a failure.
+MOST_STILLBORN = 5
+
+
+@dataclass(slots=True)
+class Child:
+    """A worker.
+
+    Attributes:
+        place: its number among the workers.
+        slot: the number of its connections.
+        control: what it is told goes over this.
+        retired: it was told to leave, and is not to be started again.
+        served: it has said that it serves, or it has ended.
+    """
+
+    place: int
+    slot: Slot
+    control: socket.socket
+    started: float = field(default_factory=time.monotonic)
+    retired: bool = False
+    served: bool = False
+
+
+class Children:
+    """All workers that live, and the places that wait for another one."""
+
+    def __init__(self, log: Log) -> None:
+        """None yet; what happens to them goes to the log."""
+        self._log = log
+        self._slots = Slots()
+        self._living: dict[int, Child] = {}
+        self._due: list[tuple[float, int]] = []
+        self._stillborn = 0
+        # How often in a row the worker of a place has died young.
+        self._died_young: dict[int, int] = {}
+
+    def fileno(self) -> int:
+        """The descriptor that their numbers of connections need."""
+        return self._slots.fileno()
+
+    def __len__(self) -> int:
+        return len(self._living)
+
+    @property
+    def cannot_start(self) -> bool:
+        """Whether so many have ended without having served that there is no hope."""
+        return self._stillborn >= MOST_STILLBORN
+
+    def take_slot(self) -> Slot:
+        """A number of connections, for a worker that is about to be started."""
+        return self._slots.take()
+
+    def add(self, pid: int, place: int, slot: Slot, control: socket.socket) -> None:
+        """A worker was started."""
+        self._living[pid] = Child(place, slot, control)
+
+    def forget(self) -> None:
+        """Leave them to the master: in a forked child."""
+        for child in self._living.values():
+            child.control.close()
+
+    def unborn(self) -> dict[int, Child]:
+        """Those that have not said yet that they serve, by the descriptor that tells."""
+        return {each.control.fileno(): each for each in self._living.values() if not each.served}
+
+    def hear(self, child: Child) -> None:
+        """One of these has said something: that it serves, or by ending that it does not."""
+        child.served = True
+        # It may have died with words of ours unread: that is an error here.
+        with contextlib.suppress(OSError):
+            if child.control.recv(64):
+                self._stillborn = 0
+
+    def bury(self) -> None:
+        """Take notice of those that have ended; the places of some are due then."""
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if not pid:
+                return
+            child = self._living.pop(pid, None)
+            if child is None:
+                continue
+            child.control.close()
+            self._slots.give_back(child.slot)
+            if not child.retired:
+                self._note_death(child, pid, os.waitstatus_to_exitcode(status))
+
+    def _note_death(self, child: Child, pid: int, code: int) -> None:
+        """One has ended that was not told to."""
+        how = f"signal {-code}" if code < 0 else f"status {code}"
+        self._log.error(f"Worker {child.place} [{pid}] ended with {how}: starting another")
+        now = time.monotonic()
+        pause = 0.0
+        times = self._died_young.pop(child.place, 0)
+        if now - child.started < YOUNG_SECONDS:
+            self._stillborn += not child.served
+            self._died_young[child.place] = times + 1
+            pause = min(0.1 * 2**times, LONGEST_PAUSE)
+        self._due.append((now + pause, child.place))
+
+    def seconds_to_due(self) -> float | None:
+        """How long until the first place is due, None where none is."""
+        if not self._due:
+            return None
+        return max(min(moment for moment, _ in self._due) - time.monotonic(), 0)
+
+    def take_due(self) -> Iterator[int]:
+        """The places whose pause is over."""
+        now = time.monotonic()
+        for each in [each for each in self._due if each[0] <= now]:
+            self._due.remove(each)
+            yield each[1]
+
+    def retire(self, message: bytes) -> set[int]:
+        """Tell all to leave, with that message; nobody takes their places by itself.
+
+        Returns:
+            All places, for those who follow them.
+        """
+        places = {child.place for child in self._living.values()}
+        places |= {place for _moment, place in self._due}
+        self._due.clear()
+        for child in self._living.values():
+            child.retired = True
+            with contextlib.suppress(OSError):
+                child.control.send(message)
+        return places
+
+    def send_descriptor(self, message: bytes, descriptor: int) -> None:
+        """Give all of them an open file."""
+        for child in self._living.values():
+            with contextlib.suppress(OSError):
+                socket.send_fds(child.control, [message], [descriptor])
