@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from perdition import logs
-from perdition.logs import AuthLine, Log, Who
+from perdition.logs import Log, Who
 from perdition.protocols import decode
 
 PEERS = "10.0.0.7:4000->10.0.0.1:143"
@@ -39,7 +39,8 @@ AUTH = [
 
 @pytest.mark.parametrize(("who", "password", "line"), AUTH)
 def test_the_line_of_a_login_is_that_of_2_2(who: Who, password: bytes | None, line: str) -> None:
-    assert AuthLine(who, SERVER, "IMAP4", "ssl", "plaintext", password).text("ok") == line
+    made = logs.auth_line(who, SERVER, "IMAP4", ("ssl", "plaintext"), "ok", password)
+    assert made == line
 
 
 def test_the_lines_of_an_end_are_those_of_2_2() -> None:
@@ -74,8 +75,9 @@ FORGED = [
 @pytest.mark.parametrize(("name", "shown"), FORGED)
 def test_a_name_can_forge_nothing(name: bytes, shown: str) -> None:
     assert logs.escape(decode(name)) == shown
-    line = AuthLine(Who(PEERS, None, decode(name)), f"{decode(name)}:1", "POP3", "ssl", "ssl")
-    assert f'authentication_id="{shown}" server="{shown}:1"' in line.text("ok")
+    who = Who(PEERS, None, decode(name))
+    line = logs.auth_line(who, f"{decode(name)}:1", "POP3", ("ssl", "ssl"), "ok")
+    assert f'authentication_id="{shown}" server="{shown}:1"' in line
 
 
 @given(st.binary())

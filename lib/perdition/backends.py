@@ -60,10 +60,11 @@ class Backends:
             return [self._with_port(found)]
         if not self.default_servers:
             return []
-        count = len(self.default_servers)
-        first = self.turn.take() % count if count > 1 else 0
-        in_turn = [self.default_servers[(first + step) % count] for step in range(count)]
-        return [self._with_port(server) for server in in_turn if server.host]
+        servers = self.default_servers
+        if len(servers) > 1:
+            first = self.turn.take() % len(servers)
+            servers = [*servers[first:], *servers[:first]]
+        return [self._with_port(server) for server in servers if server.host]
 
     def nameless(self, found: ServerItem | None) -> ServerItem:
         """What the log has for a server where there is no candidate."""

@@ -3,7 +3,6 @@
 import os
 import re
 import syslog
-import threading
 import time
 import traceback
 from pathlib import Path
@@ -51,10 +50,15 @@ class Who(NamedTuple):
     authorisation: str | None = None
     user: str | None = None
 
-    def __str__(self) -> str:
+    @property
+    def ids(self) -> str:
+        """The identities, as all lines have them."""
         authorisation = "NONE" if self.authorisation is None else f'"{escape(self.authorisation)}"'
         user = "(null)" if self.user is None else escape(self.user)
-        return f'{self.peers} authorisation_id={authorisation} authentication_id="{user}"'
+        return f'authorisation_id={authorisation} authentication_id="{user}"'
+
+    def __str__(self) -> str:
+        return f"{self.peers} {self.ids}"
 
 
 def escape(text: str) -> str:
@@ -81,36 +85,32 @@ def show_data(data: bytes) -> str:
     return "".join(parts)
 
 
-class AuthLine(NamedTuple):
-    """The line about a log-in, kept to be logged again while the session lasts.
+def auth_line(
+    who: Who,
+    server: str,
+    protocol: str,
+    secure: tuple[str, str],
+    status: str,
+    password: bytes | None = None,
+) -> str:
+    """The line about a log-in.
 
-    Attributes:
+    Args:
         who: whose log-in it is.
         server: ``host:port`` of the real server as configured; "(null)" for what is not known.
         protocol: the protocol's name.
-        client_secure: ssl, starttls or plaintext: the link to the client.
-        server_secure: the same of the link to the real server.
+        secure: ssl, starttls or plaintext: the links to the client and to the real server.
+        status: how it went.
         password: only where `log_passwd` asks for it.
     """
-
-    who: Who
-    server: str
-    protocol: str
-    client_secure: str
-    server_secure: str
-    password: bytes | None = None
-
-    def text(self, status: str) -> str:
-        """The whole line."""
-        ids = str(self.who).removeprefix(self.who.peers)
-        password = ""
-        if self.password is not None:
-            password = f' passwd="{escape(self.password.decode("utf-8", "surrogateescape"))}"'
-        return (
-            f"Auth: {self.who.peers} client-secure={self.client_secure}{ids}{password}"
-            f' server="{escape(self.server)}" protocol={self.protocol}'
-            f' server-secure={self.server_secure} status="{status}"'
-        )
+    passwd = ""
+    if password is not None:
+        passwd = f' passwd="{escape(password.decode("utf-8", "surrogateescape"))}"'
+    return (
+        f"Auth: {who.peers} client-secure={secure[0]} {who.ids}{passwd}"
+        f' server="{escape(server)}" protocol={protocol}'
+        f' server-secure={secure[1]} status="{status}"'
+    )
 
 
 def connected(peers: str) -> str:
@@ -164,8 +164,7 @@ class Log:
         self.level = level
         self.facility = facility
         self.descriptor: int | None = None
-        self._stamp = (0, b"")
-        self._lock = threading.Lock()
+        self._stamp = (0, 0, b"")
         if facility.startswith(("-", "+")):
             self.descriptor = 1 if facility.startswith("-") else 2
         elif facility.startswith("/"):
@@ -255,23 +254,19 @@ class Log:
         if self.descriptor is None:
             syslog.syslog(level, text.encode("utf-8", "replace").decode())
             return
-        line = b"%b %b[%d]: %b\n" % (
-            self._time(),
-            self.ident.encode(),
-            os.getpid(),
-            text.encode("utf-8", "surrogateescape")[:LINE_LIMIT],
-        )
+        octets = text.encode("utf-8", "surrogateescape")[:LINE_LIMIT]
         try:
-            os.write(self.descriptor, line)
+            os.write(self.descriptor, b"%b%b\n" % (self._beginning(), octets))
         except OSError:
             # A full disk or a closed terminal must not end a session.
             return
 
-    def _time(self) -> bytes:
-        """The time stamp, made once a second."""
-        second = int(time.time())
+    def _beginning(self) -> bytes:
+        """Time stamp, program and process, made once a second."""
+        second, process = int(time.time()), os.getpid()
         stamp = self._stamp
-        if stamp[0] != second:
-            stamp = (second, time.strftime("%b %e %H:%M:%S", time.localtime(second)).encode())
+        if stamp[0] != second or stamp[1] != process:
+            shown = time.strftime("%b %e %H:%M:%S", time.localtime(second))
+            stamp = (second, process, f"{shown} {self.ident}[{process}]: ".encode())
             self._stamp = stamp
-        return stamp[1]
+        return stamp[2]

@@ -9,8 +9,8 @@ import contextlib
 import math
 import socket
 import threading
-import time
 from collections.abc import Iterator
+from time import monotonic
 
 FOREVER = math.inf
 
@@ -23,8 +23,7 @@ class Patience:
 
     Attributes:
         since: the moment when the wait of now began, or the last one did.
-        until: the moment when it is over; while no peer is waited for, but perhaps the resolver or
-            a map, that of the deadline.
+        until: the moment when it is over. What has come ends no wait: the next one does, or `end`.
         deadline: the moment when all waiting is over.
         expired: a wait was too long.
     """
@@ -40,24 +39,24 @@ class Patience:
         """
         self._client = self._peer = client
         self._lock = threading.Lock()
-        self.since = time.monotonic()
+        self.since = monotonic()
         self.until = self.deadline = self.since + seconds if seconds else FOREVER
         self.expired = False
 
-    def begin(self, descriptor: int, seconds: float) -> None:
-        """Wait for a peer from now on, for so many seconds; 0 for no limit."""
-        self._peer = descriptor
-        self.since = now = time.monotonic()
-        until = now + seconds if seconds else FOREVER
-        self.until = until if until < self.deadline else self.deadline
+    def begin(self, descriptor: int, seconds: float) -> bool:
+        """Wait for a peer from now on, for so many seconds; 0 for no limit.
 
-    @property
-    def is_over(self) -> bool:
-        """Whether the wait that has begun may take no time at all: the deadline has come."""
-        return self.until <= self.since
+        Returns:
+            Whether there is any time left.
+        """
+        self._peer = descriptor
+        self.since = now = monotonic()
+        until = now + seconds if seconds else FOREVER
+        self.until = until = until if until < self.deadline else self.deadline
+        return until > now
 
     def end(self) -> None:
-        """The wait has an end."""
+        """No peer is waited for, but perhaps the resolver or a map: until the deadline."""
         self._peer, self.until = self._client, self.deadline
 
     def leave(self) -> None:
@@ -75,7 +74,7 @@ class Patience:
     def limited(self, seconds: float) -> Iterator[None]:
         """Let all waits of the body together take so many seconds, and no more."""
         before = self.deadline
-        self.deadline = min(before, time.monotonic() + seconds)
+        self.deadline = min(before, monotonic() + seconds)
         try:
             yield
         finally:
@@ -92,23 +91,39 @@ class Patience:
                 self.until = FOREVER
                 shut_down(self._peer)
 
-    def cut(self) -> None:
-        """End the session's connections, whatever it does now."""
-        with self._lock:
-            for descriptor in {self._client, self._peer}:
-                shut_down(descriptor)
+    def cut(self) -> bool:
+        """End the session's connections, whatever it does now.
 
-    def replace(self, descriptor: int, by: int) -> None:
-        """A connection has another descriptor from now on, or none (-1)."""
+        Returns:
+            Whether there are any that can be ended from here.
+        """
         with self._lock:
-            self._client, self._peer = (
-                by if each == descriptor else each for each in (self._client, self._peer)
-            )
+            ours = {self._client, self._peer} - {-1}
+            for descriptor in ours:
+                shut_down(descriptor)
+            self._client = self._peer = -1
+        return bool(ours)
 
     def forget(self, descriptor: int) -> None:
         """A connection is about to be closed: its number may soon be another one's."""
-        self.replace(descriptor, -1)
+        with self._lock:
+            self._drop(descriptor)
+
+    def _drop(self, descriptor: int) -> None:
+        self._client, self._peer = (
+            -1 if each == descriptor else each for each in (self._client, self._peer)
+        )
         self.end()
+
+    @contextlib.contextmanager
+    def guarding(self, descriptor: int) -> Iterator[None]:
+        """Let nobody end a connection from outside in the body; if that fails it is closed."""
+        with self._lock:
+            try:
+                yield
+            except BaseException:
+                self._drop(descriptor)
+                raise
 
 
 def shut_down(descriptor: int) -> None:

@@ -10,6 +10,7 @@ from perdition.protocols import (
     Login,
     ProtocolError,
     Quit,
+    Terms,
     TlsWanted,
     Verdict,
     imap4,
@@ -25,15 +26,8 @@ CAPABILITY = {"pop3": "UIDL.USER", "imap4": "IMAP4 IMAP4REV1", "sieve": '"SASL" 
 
 
 def side(name: str, wire: Wire, **more: object) -> ClientSide:
-    told = {
-        "capability": CAPABILITY[name],
-        "ok_line": "You are so in",
-        "token": "0123abcd",
-        "offer_tls": False,
-        "force_tls": False,
-        "login_disabled": False,
-    }
-    made: ClientSide = SIDES[name](wire, **(told | more))  # type: ignore[arg-type]
+    terms = Terms(CAPABILITY[name], "You are so in", "0123abcd")._replace(**more)  # type: ignore[arg-type]
+    made: ClientSide = SIDES[name](wire, terms)
     return made
 
 
@@ -205,7 +199,7 @@ def test_commands_before_the_login(
 def test_no_input_raises_anything_but_what_is_documented(name: str, text: bytes) -> None:
     wire = Wire()
     try:
-        play(side(name, wire, offer_tls=True).take_login(), wire, [text])
+        play(side(name, wire, tls_listen=True).take_login(), wire, [text])
     except (Lacking, LineTooLong, ProtocolError):
         return
 
@@ -230,7 +224,7 @@ def test_what_has_no_end_ends_the_dialogue(name: str, text: bytes, error: type[E
 )
 def test_starttls_is_offered_once(name: str, command: bytes) -> None:
     wire = Wire()
-    client = side(name, wire, offer_tls=True)
+    client = side(name, wire, tls_listen=True)
     assert play(client.take_login(), wire, [command + b"\r\n"]) == TlsWanted()
     wire.take_unsent()
     client.tls_started()
@@ -243,10 +237,14 @@ def test_starttls_is_offered_once(name: str, command: bytes) -> None:
     ("told", "in_tls", "words"),
     [
         ({}, False, b"IMAP4 IMAP4REV1"),
-        ({"offer_tls": True}, False, b"IMAP4 IMAP4REV1 STARTTLS"),
-        ({"offer_tls": True}, True, b"IMAP4 IMAP4REV1"),
-        ({"offer_tls": True, "force_tls": True}, False, b"IMAP4 IMAP4REV1 STARTTLS LOGINDISABLED"),
-        ({"offer_tls": True, "force_tls": True}, True, b"IMAP4 IMAP4REV1"),
+        ({"tls_listen": True}, False, b"IMAP4 IMAP4REV1 STARTTLS"),
+        ({"tls_listen": True}, True, b"IMAP4 IMAP4REV1"),
+        (
+            {"tls_listen": True, "tls_listen_force": True},
+            False,
+            b"IMAP4 IMAP4REV1 STARTTLS LOGINDISABLED",
+        ),
+        ({"tls_listen": True, "tls_listen_force": True}, True, b"IMAP4 IMAP4REV1"),
         ({"login_disabled": True}, True, b"IMAP4 IMAP4REV1 LOGINDISABLED"),
         ({"capability": "STARTTLS X"}, False, b"X"),
         ({"capability": "X LOGINDISABLED"}, False, b"X LOGINDISABLED"),
@@ -265,7 +263,7 @@ def test_imap_capabilities_follow_the_state(
 
 def test_sieve_hides_its_mechanisms_until_forced_tls_is_up() -> None:
     wire = Wire()
-    client = side("sieve", wire, offer_tls=True, force_tls=True)
+    client = side("sieve", wire, tls_listen=True, tls_listen_force=True)
     client.greet("mail")
     assert b'"SASL" ""\r\n"STARTTLS"\r\n' in said(wire)
 
@@ -287,9 +285,18 @@ VERDICTS = [
 @pytest.mark.parametrize(("name", "verdict", "answer"), VERDICTS)
 def test_verdicts_reach_the_client(name: str, verdict: Verdict, answer: bytes) -> None:
     wire = Wire()
-    client = side(name, wire)
+    client = side(name, wire, server_resp_line=True)
     (client.accept if verdict.accepted else client.refuse)(verdict)
     assert said(wire) == answer
+
+
+@pytest.mark.parametrize("name", SIDES)
+@pytest.mark.parametrize("accepted", [True, False])
+def test_a_real_servers_own_words_are_kept_from_the_client(name: str, accepted: bool) -> None:
+    wire = Wire()
+    client = side(name, wire)
+    (client.accept if accepted else client.refuse)(Verdict(accepted, protocols.REFUSED, b"mine"))
+    assert b"mine" not in said(wire)
 
 
 @pytest.mark.parametrize(

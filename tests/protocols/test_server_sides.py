@@ -1,5 +1,7 @@
 """What real servers say, and what comes of it."""
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,6 +12,7 @@ from perdition.protocols import (
     ProtocolError,
     Ready,
     ServerSide,
+    Terms,
     TlsWanted,
     Verdict,
     imap4,
@@ -24,14 +27,8 @@ LOGIN = Login("ann", b"sesame")
 
 
 def side(name: str, wire: Wire, client: Wire | None = None, **more: object) -> ServerSide:
-    told: dict[str, object] = {
-        "token": "0123abcd",
-        "want_tls": False,
-        "force_tls": False,
-        "client": client or Wire(),
-        "tags": imap4.Tags(),
-    }
-    made: ServerSide = SIDES[name](wire, **(told | more))  # type: ignore[arg-type]
+    terms = Terms("", "", "0123abcd")._replace(**more)  # type: ignore[arg-type]
+    made: ServerSide = SIDES[name](wire, terms, client=client or Wire(), tags=imap4.tags())
     return made
 
 
@@ -39,18 +36,18 @@ GREETINGS = [
     ("pop3", b"+ok hi\r\n", {}, Ready()),
     ("pop3", b"-ERR busy\r\n", {}, protocols.NEGOTIATION_FAILED),
     ("pop3", b"+OK POP3 perditon ready on x 0123abcd\r\n", {}, protocols.NEGOTIATION_FAILED),
-    ("pop3", b"+OK\r\n-ERR what\r\n", {"want_tls": True}, Ready()),
+    ("pop3", b"+OK\r\n-ERR what\r\n", {"tls_outgoing": True}, Ready()),
     (
         "pop3",
         b"+OK\r\n-ERR what\r\n",
-        {"want_tls": True, "force_tls": True},
+        {"tls_outgoing": True, "tls_outgoing_force": True},
         protocols.TLS_NOT_PRESENT,
     ),
-    ("pop3", b"+OK\r\n+OK\r\nUIDL\r\nstls\r\n.\r\n+OK\r\n", {"want_tls": True}, TlsWanted()),
+    ("pop3", b"+OK\r\n+OK\r\nUIDL\r\nstls\r\n.\r\n+OK\r\n", {"tls_outgoing": True}, TlsWanted()),
     (
         "pop3",
         b"+OK\r\n+OK\r\nSTLS\r\n.\r\n-ERR\r\n",
-        {"want_tls": True},
+        {"tls_outgoing": True},
         protocols.NEGOTIATION_FAILED,
     ),
     ("imap4", b"* ok hi\r\n", {}, Ready()),
@@ -65,29 +62,34 @@ GREETINGS = [
     (
         "imap4",
         b"* OK\r\n* CAPABILITY STARTTLS\r\nflim07 OK\r\nflim08 OK\r\n",
-        {"want_tls": True},
+        {"tls_outgoing": True},
         TlsWanted(),
     ),
     (
         "imap4",
         b"* OK\r\n* CAPABILITY STARTTLS\r\nflim07 OK\r\nflim08 NO\r\n",
-        {"want_tls": True},
+        {"tls_outgoing": True},
         protocols.NEGOTIATION_FAILED,
     ),
-    ("imap4", b"* OK\r\n* CAPABILITY X\r\nflim07 OK\r\n", {"want_tls": True}, Ready()),
+    ("imap4", b"* OK\r\n* CAPABILITY X\r\nflim07 OK\r\n", {"tls_outgoing": True}, Ready()),
     (
         "imap4",
         b"* OK\r\n* CAPABILITY X\r\nflim07 OK\r\n",
-        {"want_tls": True, "force_tls": True},
+        {"tls_outgoing": True, "tls_outgoing_force": True},
         protocols.NEGOTIATION_FAILED,
     ),
     ("sieve", b'"SASL" "PLAIN"\r\nok\r\n', {}, Ready()),
     ("sieve", b'"X" {2+}\r\nab\r\nOK "hi"\r\n', {}, Ready()),
     ("sieve", b"BYE\r\n", {}, protocols.NEGOTIATION_FAILED),
     ("sieve", b'OK "perdition ready on x 0123abcd"\r\n', {}, protocols.NEGOTIATION_FAILED),
-    ("sieve", b'"STARTTLS"\r\nOK\r\nOK\r\n', {"want_tls": True}, TlsWanted()),
-    ("sieve", b'"STARTTLS"\r\nOK\r\nNO\r\n', {"want_tls": True}, protocols.NEGOTIATION_FAILED),
-    ("sieve", b"OK\r\n", {"want_tls": True, "force_tls": True}, protocols.TLS_NOT_PRESENT),
+    ("sieve", b'"STARTTLS"\r\nOK\r\nOK\r\n', {"tls_outgoing": True}, TlsWanted()),
+    ("sieve", b'"STARTTLS"\r\nOK\r\nNO\r\n', {"tls_outgoing": True}, protocols.NEGOTIATION_FAILED),
+    (
+        "sieve",
+        b"OK\r\n",
+        {"tls_outgoing": True, "tls_outgoing_force": True},
+        protocols.TLS_NOT_PRESENT,
+    ),
 ]
 
 
@@ -111,6 +113,21 @@ LOGINS = [
         b"flim07 CAPABILITY\r\nflim08 LOGIN {3}\r\nann {6}\r\nsesame\r\n",
         protocols.OK,
         b"ok in",
+    ),
+    (
+        # All at once, where the server says that it need not be asked (RFC 7888).
+        "imap4",
+        b"* CAPABILITY X LITERAL+\r\nflim07 OK\r\nflim08 ok in\r\n",
+        b"flim07 CAPABILITY\r\nflim08 LOGIN {3+}\r\nann {6+}\r\nsesame\r\n",
+        protocols.OK,
+        b"ok in",
+    ),
+    (
+        "imap4",
+        b"* CAPABILITY literal-\r\nflim07 OK\r\nflim08 NO out\r\n",
+        b"flim07 CAPABILITY\r\nflim08 LOGIN {3+}\r\nann {6+}\r\nsesame\r\n",
+        protocols.REFUSED,
+        b"NO out",
     ),
     (
         "imap4",
@@ -188,7 +205,7 @@ def test_nonsense_of_a_server_ends_the_dialogue(name: str, text: bytes) -> None:
 @given(text=st.binary(max_size=200))
 def test_no_answer_raises_anything_but_what_is_documented(name: str, text: bytes) -> None:
     wire = Wire()
-    server = side(name, wire, want_tls=True)
+    server = side(name, wire, tls_outgoing=True)
     try:
         play(server.negotiate(), wire, [text])
         play(server.log_in(LOGIN), wire, [])
@@ -196,12 +213,61 @@ def test_no_answer_raises_anything_but_what_is_documented(name: str, text: bytes
         return
 
 
+def greeted(greeting: bytes, **more: object) -> tuple[ServerSide, Wire]:
+    """A server that has said its greeting, and announces nothing else."""
+    wire = Wire()
+    server = side("imap4", wire, **more)
+    assert play(server.negotiate(), wire, [greeting]) == Ready()
+    return server, wire
+
+
+def test_what_the_greeting_announces_is_not_asked_for() -> None:
+    server, wire = greeted(b"* OK [CAPABILITY IMAP4rev1 LITERAL+] hi\r\n")
+    assert play(server.log_in(LOGIN), wire, [b"flim07 OK in\r\n"]).accepted
+    assert said(wire) == b"flim07 LOGIN {3+}\r\nann {6+}\r\nsesame\r\n"
+
+
+def test_a_greeting_can_say_that_there_are_no_logins() -> None:
+    server, wire = greeted(b"* ok [capability IMAP4rev1 logindisabled] hi\r\n")
+    assert play(server.log_in(LOGIN), wire, []).status == protocols.LOGIN_DISABLED
+    assert said(wire) == b""
+
+
+def test_what_was_announced_before_tls_does_not_count() -> None:
+    wire = Wire()
+    server = side("imap4", wire, tls_outgoing=True)
+    early = b"* OK [CAPABILITY STARTTLS LITERAL+] hi\r\n* CAPABILITY STARTTLS LITERAL+\r\n"
+    talk = server.negotiate()
+    assert play(talk, wire, [early + b"flim07 OK\r\nflim08 OK\r\n"]) == TlsWanted()
+    assert play(server.negotiate(), wire, []) == Ready()
+    said(wire)
+    with pytest.raises(Lacking):
+        play(server.log_in(LOGIN), wire, [])
+    assert said(wire) == b"flim09 CAPABILITY\r\n"
+
+
+def test_literals_are_waited_for_where_they_are_too_long_for_literal_minus() -> None:
+    server, wire = greeted(b"* OK [CAPABILITY LITERAL-] hi\r\n")
+    login = Login("ann", b"x" * 4097)
+    play(server.log_in(login), wire, [b"+\r\n", b"+\r\n", b"flim07 OK\r\n"])
+    assert said(wire) == b"flim07 LOGIN {3}\r\nann {4097}\r\n" + login.password + b"\r\n"
+
+
+def test_a_server_that_waits_for_what_it_need_not_is_not_understood() -> None:
+    server, wire = greeted(b"* OK [CAPABILITY LITERAL+] hi\r\n")
+    with pytest.raises(ProtocolError):
+        play(server.log_in(LOGIN), wire, [b"+ go\r\n"])
+
+
 def test_tags_count_as_the_original_counts() -> None:
-    tags = imap4.Tags()
-    taken = [tags.take() for _ in range(57)]
+    taken = list(itertools.islice(imap4.tags(), 62 * 62))
+    assert taken[62 * 62 - 8 :] == [b"flimZZ", *(b"flim0%d" % each for each in range(7))]
+    taken = taken[:57]
     assert taken[:4] == [b"flim07", b"flim08", b"flim09", b"flim0a"]
     assert taken[-4:] == [b"flim0Y", b"flim0Z", b"flim10", b"flim11"]
 
 
 def test_no_password_in_a_repr() -> None:
-    assert "sesame" not in repr(LOGIN)
+    for shown in repr(LOGIN), str(LOGIN), f"{LOGIN}", repr([LOGIN]), f"{LOGIN!r:>9}":
+        assert "ann" in shown
+        assert "sesame" not in shown

@@ -68,7 +68,7 @@ def test_pauses_keep_their_place() -> None:
     wire.pause(2)
     wire.say(b"three")
     assert said(wire) == b"one\r\n<3>two\r\n<3><3>three\r\n"
-    assert not wire.has_unsent
+    assert not wire.unsent
 
 
 def test_secrets_are_not_shown() -> None:

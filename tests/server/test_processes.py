@@ -191,6 +191,7 @@ def test_the_limit_counts_sessions_of_retired_workers_too(start: Start) -> None:
 def test_hup_opens_the_log_again_for_old_workers_too(start: Start) -> None:
     program = start("--workers", "1")
     client = program.logged_in()
+    worker = program.worker_of(client)
     with closing(client):
         moved = program.log_path.with_suffix(".1")
         program.log_path.rename(moved)
@@ -198,6 +199,11 @@ def test_hup_opens_the_log_again_for_old_workers_too(start: Start) -> None:
         program_has_log = program.log_path.exists
         wait_until(program_has_log, "a new log")
         program.wait_log("Reopened logger")
+        files = Path(f"/proc/{worker}/fd")
+        wait_until(
+            lambda: str(moved) not in {str(each.readlink()) for each in files.iterdir()},
+            "the old worker has the new log",
+        )
         client.ask("QUIT")
         assert client.line() == b""
     program.wait_log("Closing session:")

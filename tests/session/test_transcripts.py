@@ -89,10 +89,11 @@ class Stage:
         logger = Log("perdition", str(log), DEBUG)
         service = make_service(loaded.options, logger, Found(values), self.servers, None, None)  # type: ignore[arg-type]
         object.__setattr__(service, "backends", self.servers)
-        self.token = service.dialogue["token"]
+        self.token = service.terms.token
         self.client, ours = socket.socketpair()
         self.client.settimeout(10)
-        self.session = make_session(service, ours, ENDS)
+        patience = Patience(ours.fileno(), loaded.options.login_timeout)
+        self.session = make_session(service, ours, ENDS, patience)
         self.established: Established | None = None
         self.thread = threading.Thread(target=self.run, daemon=True)
         self.thread.start()
@@ -108,6 +109,10 @@ class Stage:
         self.established = self.session.run()
         if self.established is None:
             self.session.channel.close()
+        else:
+            # The relay's first word.
+            with contextlib.suppress(OSError):
+                self.established.client.sock.sendall(self.established.answer)
 
     def look_after(self) -> None:
         """What the worker does meanwhile: end waits that are too long."""

@@ -28,7 +28,7 @@ def play(talk: Talk[T], wire: Wire, chunks: Iterable[bytes]) -> T:
 def said(wire: Wire) -> bytes:
     """Everything that was said, pauses shown as <3>."""
     parts = []
-    while wire.has_unsent:
+    while wire.unsent:
         if wire.take_pause():
             parts.append(b"<3>")
         else:

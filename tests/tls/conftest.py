@@ -153,12 +153,23 @@ def client_context(path=""):
     return context
 
 
+def wrap(tls, sock, name=HOST):
+    """Start TLS; the socket is closed where that fails."""
+    wrapped = tls.start(sock, name)
+    try:
+        tls.finish(wrapped, name)
+    except BaseException:
+        wrapped.close()
+        raise
+    return wrapped
+
+
 def connect(to, context, server_name=HOST):
     """Connect to a real server; say what is known of the connection or why there is none."""
     ours, theirs = connected()
     with theirs, in_thread(serve, context, theirs):
         try:
-            with to.wrap(ours, server_name) as connection:
+            with wrap(to, ours, server_name) as connection:
                 return describe(connection)
         except TlsFailed as failure:
             assert ours.fileno() == -1
@@ -170,7 +181,7 @@ def accept(on, context):
     ours, theirs = connected()
     with theirs, in_thread(use, context, theirs):
         try:
-            with on.wrap(ours) as connection:
+            with wrap(on, ours) as connection:
                 connection.sendall(b"*")
                 return describe(connection)
         except TlsFailed as failure:

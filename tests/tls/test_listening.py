@@ -30,6 +30,7 @@ from tls.conftest import (
     server_context,
     too_long,
     use,
+    wrap,
 )
 
 
@@ -158,7 +159,7 @@ def test_session_is_resumed_in_another_process(listening, highest):
         child = os.fork()
         if not child:
             theirs.close()
-            with contextlib.suppress(TlsFailed, OSError), on.wrap(ours) as connection:
+            with contextlib.suppress(TlsFailed, OSError), wrap(on, ours) as connection:
                 connection.sendall(b"*")
                 connection.recv(1)
             os._exit(0)
@@ -180,7 +181,7 @@ def test_session_with_a_clients_certificate_is_resumed(pki, listening):
             target=use, args=(context, theirs, seen), kwargs={"session": session}
         )
         client.start()
-        with on.wrap(ours) as connection:
+        with wrap(on, ours) as connection:
             connection.sendall(b"*")
             client.join(TIMEOUT)
         [(session, was_reused)] = seen

@@ -33,6 +33,7 @@ from tls.conftest import (
     serve,
     server_context,
     too_long,
+    wrap,
 )
 
 # Found out with 2.2: (what the server shows, ca_file, depth, flags, outcome).
@@ -191,7 +192,7 @@ def test_unreadable_authorities_fail_each_connection_and_not_the_start(
     )
     ours, theirs = connected()
     with theirs, pytest.raises(TlsFailed, match="no certificate authorities") as failure:
-        to.wrap(ours, HOST)
+        wrap(to, ours, HOST)
     assert failure.value.log_lines == (
         f'Error loading certificate authority: file="/nonexistent" path="{shown}"',
     )
@@ -232,7 +233,7 @@ def test_peer_without_tls_is_a_protocol_error(given):
     ours, theirs = connected()
     theirs.sendall(b"* OK IMAP4 ready\r\n")
     with theirs, pytest.raises(TlsFailed, match="protocol error: wrong version number"):
-        outgoing(given()).wrap(ours, HOST)
+        wrap(outgoing(given()), ours, HOST)
     assert ours.fileno() == -1
 
 
@@ -240,7 +241,7 @@ def test_peer_that_leaves_is_a_failure(given):
     ours, theirs = connected()
     theirs.close()
     with pytest.raises(TlsFailed):
-        outgoing(given()).wrap(ours, HOST)
+        wrap(outgoing(given()), ours, HOST)
     assert ours.fileno() == -1
 
 
@@ -251,7 +252,7 @@ def test_peer_that_has_reset_the_connection_is_a_failure(listening):
     theirs.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     theirs.close()
     with pytest.raises(TlsFailed, match="connection lost in the handshake: "):
-        listening().wrap(ours)
+        wrap(listening(), ours)
     assert ours.fileno() == -1
 
 
@@ -259,7 +260,7 @@ def test_silent_peer_is_left_after_the_sockets_timeout(given):
     ours, theirs = connected()
     ours.settimeout(0.01)
     with theirs, pytest.raises(TlsFailed, match="the handshake took too long"):
-        outgoing(given()).wrap(ours, HOST)
+        wrap(outgoing(given()), ours, HOST)
     assert ours.fileno() == -1
 
 
@@ -275,5 +276,5 @@ def test_surprise_in_a_check_closes_the_socket(pki, given, monkeypatch):
         in_thread(serve, server_context(pki.file("leaf")), theirs),
         pytest.raises(KeyboardInterrupt),
     ):
-        to.wrap(ours, HOST)
+        wrap(to, ours, HOST)
     assert ours.fileno() == -1

@@ -6,8 +6,8 @@ and ManageSieve each have one of both, with the same functions in the same order
 """
 
 from collections.abc import Generator
-from dataclasses import dataclass, field
-from typing import Protocol, TypeVar
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol, TypeVar
 
 T = TypeVar("T")
 Talk = Generator[None, None, T]
@@ -27,19 +27,45 @@ class ProtocolError(Exception):
     """A peer said what its protocol does not allow, so that nothing that follows can be trusted."""
 
 
-@dataclass(frozen=True, slots=True)
-class Login:
+class Terms(NamedTuple):
+    """What the options say about both sides of a dialogue: the same for all sessions.
+
+    Attributes:
+        capability: the operator's list of the protocol, one string.
+        ok_line: what a client that is logged in is told.
+        token: stands for our configuration, in the greeting.
+        tls_listen, tls_listen_force: clients may, or must, start TLS in the dialogue.
+        tls_outgoing, tls_outgoing_force: the same of our side towards the real server.
+        login_disabled: no log-in is taken.
+        server_resp_line: the client is told the real server's own answer.
+    """
+
+    capability: str
+    ok_line: str
+    token: str
+    tls_listen: bool = False
+    tls_listen_force: bool = False
+    tls_outgoing: bool = False
+    tls_outgoing_force: bool = False
+    login_disabled: bool = False
+    server_resp_line: bool = False
+
+
+class Login(NamedTuple):
     """What the client gave: names as typed, and the password.
 
     Attributes:
         user: the authentication identity.
-        password: the octets of the password, which nobody decodes.
+        password: the octets of the password, which nobody decodes; not shown anywhere.
         authorisation: the authorisation identity (RFC 4616), None where the client gave none.
     """
 
     user: str
-    password: bytes = field(repr=False)
+    password: bytes
     authorisation: str | None = None
+
+    def __repr__(self) -> str:
+        return f"Login(user={self.user!r}, authorisation={self.authorisation!r})"
 
     @property
     def routing_name(self) -> str:
@@ -62,8 +88,10 @@ class Ready:
     """The real server waits for the log-in."""
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+READY = Ready()
+
+
+class Verdict(NamedTuple):
     """What the real server said to the log-in.
 
     Attributes:

@@ -1,15 +1,19 @@
 """IMAP4 (RFC 3501, RFC 9051, RFC 7888): our side towards the client and the real server."""
 
+import itertools
 import re
 import string
+from collections.abc import Iterator
 
 from perdition import protocols
 from perdition.protocols import (
+    READY,
     Login,
     ProtocolError,
     Quit,
     Ready,
     Talk,
+    Terms,
     TlsWanted,
     Verdict,
     decode,
@@ -31,6 +35,12 @@ QUOTED = re.compile(rb'"((?:[^"\\]|\\.)*)"', re.DOTALL)
 LITERAL = re.compile(rb"\{(\d{1,20})(\+?)\}")
 # The same at the end of a line of the server, which waits for nothing
 LITERAL_AHEAD = re.compile(rb"\{(\d{1,20})\}$")
+# resp-text-code = "[" capability-data "]", in the greeting
+CAPABILITY_CODE = re.compile(rb"\* OK \[CAPABILITY ([^]]*)\]", re.IGNORECASE)
+TAG_CHARACTERS = string.digits + string.ascii_lowercase + string.ascii_uppercase
+TAGS = tuple(f"flim{a}{b}".encode() for a in TAG_CHARACTERS for b in TAG_CHARACTERS)
+# RFC 7888 section 5: what LITERAL- lets be sent without being waited for.
+LITERAL_MINUS_LIMIT = 4096
 WITHOUT_ARGUMENT = (b"NOOP", b"CAPABILITY", b"LOGOUT", b"STARTTLS")
 
 
@@ -41,33 +51,16 @@ class BadLogin(Exception):
 class ClientSide:
     """We are the IMAP server (reference: protocols.md sections 3.1 to 3.4)."""
 
-    def __init__(
-        self,
-        wire: Wire,
-        *,
-        capability: str,
-        ok_line: str,
-        token: str,
-        offer_tls: bool,
-        force_tls: bool,
-        login_disabled: bool,
-        **_others: object,
-    ) -> None:
+    def __init__(self, wire: Wire, terms: Terms) -> None:
         self.wire = wire
-        self.capability = capability
-        self.ok_line = encode(ok_line)
-        self.token = token
-        self.offer_tls = offer_tls
-        self.force_tls = force_tls
-        self.login_disabled = login_disabled
+        self.terms = terms
+        self.offer_tls = terms.tls_listen
         self.in_tls = False
         self.tag = b"*"
 
     def greet(self, host: str) -> None:
-        words = self._capabilities()
-        self.wire.say(
-            b"* OK [CAPABILITY %b] perdition ready on %b" % (words, encode(f"{host} {self.token}"))
-        )
+        name = encode(f"{host} {self.terms.token}")
+        self.wire.say(b"* OK [CAPABILITY %b] perdition ready on %b" % (self._capabilities(), name))
 
     def tls_started(self) -> None:
         self.in_tls = True
@@ -122,14 +115,16 @@ class ClientSide:
                     self._sorry(tag + b" BAD Unrecognised command, mate")
 
     def accept(self, verdict: Verdict) -> None:
-        self.wire.say(self.tag + b" " + (verdict.line or b"OK " + self.ok_line))
+        line = verdict.line if self.terms.server_resp_line else b""
+        self.wire.say(self.tag + b" " + (line or encode(f"OK {self.terms.ok_line}")))
 
     def refuse(self, verdict: Verdict) -> None:
         self.wire.pause(verdict.delays)
         if verdict.status == protocols.LOCAL_FAILURE:
             self.wire.say(self.tag + b" NO Authentication failure")
         else:
-            self.wire.say(self.tag + b" " + (verdict.line or encode(f"NO {verdict.status}")))
+            line = verdict.line if self.terms.server_resp_line else b""
+            self.wire.say(self.tag + b" " + (line or encode(f"NO {verdict.status}")))
 
     def farewell(self, reason: str) -> None:
         self.wire.say(encode(f"* BYE {reason}"))
@@ -141,7 +136,7 @@ class ClientSide:
     def _capabilities(self) -> bytes:
         """The capabilities in this state of the link (reference: protocols.md section 3.2)."""
         words = capabilities(
-            self.capability,
+            self.terms.capability,
             " ",
             STARTTLS=self.offer_tls and not self.in_tls,
             LOGINDISABLED=self._logins_disabled(),
@@ -149,9 +144,9 @@ class ClientSide:
         return encode(" ".join(words))
 
     def _logins_disabled(self) -> bool | None:
-        if self.login_disabled:
+        if self.terms.login_disabled:
             return True
-        return not self.in_tls if self.force_tls else None
+        return not self.in_tls if self.terms.tls_listen_force else None
 
     def _take_arguments(self, rest: bytes) -> Talk[Login]:
         """The two astrings after LOGIN; rest is what stands on the command's line.
@@ -189,22 +184,9 @@ class ClientSide:
         return atom, space + rest
 
 
-class Tags:
+def tags() -> Iterator[bytes]:
     """Our own tags, in the original's order: flim07, flim08, ... flim0z, flim0A, ... flim10."""
-
-    ORDER = string.digits + string.ascii_lowercase + string.ascii_uppercase
-
-    def __init__(self) -> None:
-        self._characters = [0, 7]
-
-    def take(self) -> bytes:
-        """The next one."""
-        tag = "flim" + "".join(self.ORDER[each] for each in self._characters)
-        for place in range(len(self._characters) - 1, -1, -1):
-            self._characters[place] = (self._characters[place] + 1) % len(self.ORDER)
-            if self._characters[place]:
-                break
-        return tag.encode()
+    return itertools.islice(itertools.cycle(TAGS), 7, None)
 
 
 class ServerSide:
@@ -213,48 +195,42 @@ class ServerSide:
     What the server says of its own accord meanwhile is sent on to the client.
     """
 
-    def __init__(
-        self,
-        wire: Wire,
-        *,
-        token: str,
-        want_tls: bool,
-        force_tls: bool,
-        client: Wire,
-        tags: Tags,
-        **_others: object,
-    ) -> None:
+    def __init__(self, wire: Wire, terms: Terms, *, client: Wire, tags: Iterator[bytes]) -> None:
         self.wire = wire
-        self.token = token
-        self.want_tls = want_tls
-        self.force_tls = force_tls
+        self.terms = terms
         self.client = client
         self.tags = tags
         self.asked_for_tls = False
+        # What the greeting announces, if that counts and need not be asked for.
+        self.announced: list[bytes] = []
 
     def negotiate(self) -> Talk[Ready | TlsWanted | Verdict]:
         if self.asked_for_tls:
-            return Ready()
+            return READY
         greeting = yield from self.wire.read_line(LINE_LIMIT)
         if not greeting.startswith(b"* "):
             raise ProtocolError("no greeting of an IMAP server")
         if _words(greeting)[:2] != [b"*", b"OK"] or self._is_ours(greeting):
             return Verdict(False, protocols.NEGOTIATION_FAILED)
-        if not self.want_tls:
-            return Ready()
-        if b"STARTTLS" in (yield from self._capabilities()):
-            tag = self._command(b"STARTTLS")
-            answer = yield from self._tagged(tag)
-            if not answer.accepted:
-                return Verdict(False, protocols.NEGOTIATION_FAILED)
-            self.asked_for_tls = True
-            return TlsWanted()
-        return Verdict(False, protocols.NEGOTIATION_FAILED) if self.force_tls else Ready()
+        if self.terms.tls_outgoing:
+            return (yield from self._arrange_tls())
+        if code := CAPABILITY_CODE.match(greeting):
+            self.announced = _words(code[1])
+        return READY
 
     def log_in(self, login: Login) -> Talk[Verdict]:
-        if b"LOGINDISABLED" in (yield from self._capabilities()):
+        words = self.announced or (yield from self._capabilities())
+        if b"LOGINDISABLED" in words:
             return Verdict(False, protocols.LOGIN_DISABLED, goodbye=False, delays=2)
         user = encode(login.user)
+        if b"LITERAL+" in words or (
+            b"LITERAL-" in words and max(len(user), len(login.password)) <= LITERAL_MINUS_LIMIT
+        ):
+            # RFC 7888: all of it at once.
+            tag = self._command(b"LOGIN {%d+}" % len(user))
+            self.wire.say(b"%b {%d+}" % (user, len(login.password)))
+            self.wire.say(login.password, secret=True)
+            return (yield from self._tagged(tag))
         tag = self._command(b"LOGIN {%d}" % len(user))
         answer = yield from self._tagged_or_continuation(tag)
         if answer is None:
@@ -271,13 +247,26 @@ class ServerSide:
             if (yield from self._response()).startswith(tag + b" "):
                 return
 
+    def _arrange_tls(self) -> Talk[Ready | TlsWanted | Verdict]:
+        if b"STARTTLS" in (yield from self._capabilities()):
+            tag = self._command(b"STARTTLS")
+            answer = yield from self._tagged(tag)
+            if answer.accepted:
+                self.asked_for_tls = True
+                return TlsWanted()
+        elif not self.terms.tls_outgoing_force:
+            return READY
+        return Verdict(False, protocols.NEGOTIATION_FAILED)
+
     def _is_ours(self, greeting: bytes) -> bool:
         """Whether the real server is a proxy with our configuration: we would go in a circle."""
-        ours = rb"\* OK (\[.*\] )?perdition ready on \S+ " + self.token.encode()
+        if b"perdition ready on " not in greeting:
+            return False
+        ours = rb"\* OK (\[.*\] )?perdition ready on \S+ " + self.terms.token.encode()
         return re.fullmatch(ours, greeting) is not None
 
     def _command(self, command: bytes) -> bytes:
-        tag = self.tags.take()
+        tag = next(self.tags)
         self.wire.say(tag + b" " + command)
         return tag
 

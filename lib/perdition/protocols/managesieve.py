@@ -4,11 +4,13 @@ import re
 
 from perdition import protocols
 from perdition.protocols import (
+    READY,
     Login,
     ProtocolError,
     Quit,
     Ready,
     Talk,
+    Terms,
     TlsWanted,
     Verdict,
     encode,
@@ -33,28 +35,15 @@ LITERAL = re.compile(rb"\{(\d{1,10})\+?\}$")
 class ClientSide:
     """We are the ManageSieve server (reference: protocols.md sections 4.1 and 4.2)."""
 
-    def __init__(
-        self,
-        wire: Wire,
-        *,
-        capability: str,
-        ok_line: str,
-        token: str,
-        offer_tls: bool,
-        force_tls: bool,
-        **_others: object,
-    ) -> None:
+    def __init__(self, wire: Wire, terms: Terms) -> None:
         self.wire = wire
-        self.capability = capability
-        self.ok_line = ok_line
-        self.token = token
-        self.offer_tls = offer_tls
-        self.force_tls = force_tls
+        self.terms = terms
+        self.offer_tls = terms.tls_listen
         self.in_tls = False
         self.greeted = False
 
     def greet(self, host: str) -> None:
-        self._say_capabilities(f"perdition ready on {host} {self.token}")
+        self._say_capabilities(f"perdition ready on {host} {self.terms.token}")
 
     def tls_started(self) -> None:
         self.in_tls = True
@@ -105,14 +94,14 @@ class ClientSide:
                     self._sorry("Unknown command, mate")
 
     def accept(self, verdict: Verdict) -> None:
-        if verdict.line:
+        if verdict.line and self.terms.server_resp_line:
             self.wire.say(verdict.line)
         else:
-            self._say("OK", self.ok_line)
+            self._say("OK", self.terms.ok_line)
 
     def refuse(self, verdict: Verdict) -> None:
         self.wire.pause(verdict.delays)
-        if verdict.line:
+        if verdict.line and self.terms.server_resp_line:
             self.wire.say(verdict.line)
         else:
             self._say("NO", verdict.status)
@@ -178,10 +167,14 @@ class ClientSide:
     def _say_capabilities(self, text: str) -> None:
         """The capabilities in this state of the link; no mechanism where a log-in is refused."""
         words = capabilities(
-            self.capability, "  ", **{'"STARTTLS"': self.offer_tls and not self.in_tls}
+            self.terms.capability, "  ", **{'"STARTTLS"': self.offer_tls and not self.in_tls}
         )
         for word in words:
-            if self.force_tls and not self.in_tls and word.upper().startswith('"SASL"'):
+            if (
+                self.terms.tls_listen_force
+                and not self.in_tls
+                and word.upper().startswith('"SASL"')
+            ):
                 word = '"SASL" ""'  # noqa: PLW2901 - the line said in its place
             self.wire.say(encode(word))
         self._say("OK", text)
@@ -190,13 +183,9 @@ class ClientSide:
 class ServerSide:
     """We are the ManageSieve client (reference: protocols.md section 4.3)."""
 
-    def __init__(
-        self, wire: Wire, *, token: str, want_tls: bool, force_tls: bool, **_others: object
-    ) -> None:
+    def __init__(self, wire: Wire, terms: Terms, **_others: object) -> None:
         self.wire = wire
-        self.token = token
-        self.want_tls = want_tls
-        self.force_tls = force_tls
+        self.terms = terms
         self.asked_for_tls = False
         self.capabilities: dict[bytes, bytes] = {}
 
@@ -204,8 +193,8 @@ class ServerSide:
         greeting = yield from self._take_capabilities()
         if not _is_ok(greeting) or self._is_ours(greeting):
             return Verdict(False, protocols.NEGOTIATION_FAILED)
-        if self.asked_for_tls or not self.want_tls:
-            return Ready()
+        if self.asked_for_tls or not self.terms.tls_outgoing:
+            return READY
         if b"STARTTLS" in self.capabilities:
             self.wire.say(b"STARTTLS")
             answer = yield from self.wire.read_line(LINE_LIMIT)
@@ -213,7 +202,7 @@ class ServerSide:
                 return Verdict(False, protocols.NEGOTIATION_FAILED)
             self.asked_for_tls = True
             return TlsWanted()
-        return Verdict(False, protocols.TLS_NOT_PRESENT) if self.force_tls else Ready()
+        return Verdict(False, protocols.TLS_NOT_PRESENT) if self.terms.tls_outgoing_force else READY
 
     def log_in(self, login: Login) -> Talk[Verdict]:
         if b"PLAIN" not in self.capabilities.get(b"SASL", b"").upper().split():
@@ -237,7 +226,7 @@ class ServerSide:
 
     def _is_ours(self, greeting: bytes) -> bool:
         """Whether the real server is a proxy with our configuration: we would go in a circle."""
-        ours = rb'OK "perdition ready on \S+ ' + self.token.encode() + rb'"'
+        ours = rb'OK "perdition ready on \S+ ' + self.terms.token.encode() + rb'"'
         return re.fullmatch(ours, greeting) is not None
 
     def _take_capabilities(self) -> Talk[bytes]:

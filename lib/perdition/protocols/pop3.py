@@ -3,7 +3,18 @@
 import re
 
 from perdition import protocols
-from perdition.protocols import Login, Quit, Ready, Talk, TlsWanted, Verdict, decode, encode
+from perdition.protocols import (
+    READY,
+    Login,
+    Quit,
+    Ready,
+    Talk,
+    Terms,
+    TlsWanted,
+    Verdict,
+    decode,
+    encode,
+)
 from perdition.protocols.capability import capabilities
 from perdition.protocols.wire import Wire
 
@@ -16,25 +27,14 @@ COMMAND_SIZE = 4
 class ClientSide:
     """We are the POP3 server (reference: protocols.md section 2)."""
 
-    def __init__(
-        self,
-        wire: Wire,
-        *,
-        capability: str,
-        ok_line: str,
-        token: str,
-        offer_tls: bool,
-        **_others: object,
-    ) -> None:
+    def __init__(self, wire: Wire, terms: Terms) -> None:
         self.wire = wire
-        self.capability = capability
-        self.ok_line = ok_line
-        self.token = token
-        self.offer_tls = offer_tls
+        self.terms = terms
+        self.offer_tls = terms.tls_listen
         self.in_tls = False
 
     def greet(self, host: str) -> None:
-        self.wire.say(encode(f"+OK POP3 perditon ready on {host} {self.token}"))
+        self.wire.say(encode(f"+OK POP3 perditon ready on {host} {self.terms.token}"))
 
     def tls_started(self) -> None:
         self.in_tls = True
@@ -80,14 +80,16 @@ class ClientSide:
                     self._unknown(word)
 
     def accept(self, verdict: Verdict) -> None:
-        self.wire.say(verdict.line or encode(f"+OK {self.ok_line}"))
+        line = verdict.line if self.terms.server_resp_line else b""
+        self.wire.say(line or encode(f"+OK {self.terms.ok_line}"))
 
     def refuse(self, verdict: Verdict) -> None:
         self.wire.pause(verdict.delays)
         if verdict.status == protocols.LOCAL_FAILURE:
             self.wire.say(b"-ERR Authentication failure, mate")
         else:
-            self.wire.say(verdict.line or encode(f"-ERR {verdict.status}"))
+            line = verdict.line if self.terms.server_resp_line else b""
+            self.wire.say(line or encode(f"-ERR {verdict.status}"))
 
     def farewell(self, reason: str) -> None:
         self.wire.say(encode(f"-ERR {reason}"))
@@ -109,31 +111,29 @@ class ClientSide:
             self.wire.say(b"-ERR Mate, the command is too short, must be one of " + known)
 
     def _capabilities(self) -> tuple[str, ...]:
-        separator = "." if "." in self.capability else "  "
-        words = capabilities(self.capability, separator, STLS=self.offer_tls and not self.in_tls)
+        separator = "." if "." in self.terms.capability else "  "
+        words = capabilities(
+            self.terms.capability, separator, STLS=self.offer_tls and not self.in_tls
+        )
         return words or ("",)
 
 
 class ServerSide:
     """We are the POP3 client (reference: protocols.md section 2.4)."""
 
-    def __init__(
-        self, wire: Wire, *, token: str, want_tls: bool, force_tls: bool, **_others: object
-    ) -> None:
+    def __init__(self, wire: Wire, terms: Terms, **_others: object) -> None:
         self.wire = wire
-        self.token = token
-        self.want_tls = want_tls
-        self.force_tls = force_tls
+        self.terms = terms
         self.asked_for_tls = False
 
     def negotiate(self) -> Talk[Ready | TlsWanted | Verdict]:
         if self.asked_for_tls:
-            return Ready()
+            return READY
         greeting = yield from self.wire.read_line(LINE_LIMIT)
-        if not _is_ok(greeting) or _is_ours(greeting, self.token):
+        if not _is_ok(greeting) or _is_ours(greeting, self.terms.token):
             return Verdict(False, protocols.NEGOTIATION_FAILED)
-        if not self.want_tls:
-            return Ready()
+        if not self.terms.tls_outgoing:
+            return READY
         if b"STLS" in (yield from self._capabilities()):
             self.wire.say(b"STLS")
             answer = yield from self.wire.read_line(LINE_LIMIT)
@@ -141,7 +141,7 @@ class ServerSide:
                 return Verdict(False, protocols.NEGOTIATION_FAILED)
             self.asked_for_tls = True
             return TlsWanted()
-        return Verdict(False, protocols.TLS_NOT_PRESENT) if self.force_tls else Ready()
+        return Verdict(False, protocols.TLS_NOT_PRESENT) if self.terms.tls_outgoing_force else READY
 
     def log_in(self, login: Login) -> Talk[Verdict]:
         # What it said out of turn would be taken for the answer.
@@ -179,4 +179,6 @@ def _is_ok(answer: bytes) -> bool:
 
 def _is_ours(greeting: bytes, token: str) -> bool:
     """Whether the real server is a proxy with our configuration: we would go round in a circle."""
+    if not greeting.startswith(b"+OK POP3 perditon ready on "):
+        return False
     return re.fullmatch(rb"\+OK POP3 perditon ready on \S+ " + token.encode(), greeting) is not None

@@ -1,5 +1,6 @@
 """The octets of one peer: what has come and is unread, what is said and unsent."""
 
+import itertools
 from collections import deque
 
 from perdition.protocols import Talk
@@ -9,70 +10,76 @@ class LineTooLong(Exception):
     """More octets came without an end of line than the reader accepts."""
 
 
+class Secret(bytes):
+    """A line that holds a password, and is not shown in a log."""
+
+    __slots__ = ()
+
+
 class Wire:
     """Octets to and from one peer, without a socket.
 
     The session feeds it what arrives and sends what it holds; the dialogues read and say. What is
     said after `pause` waits for the pause to be over: negative answers are delayed, and what
     follows them keeps its order.
+
+    Attributes:
+        unsent: lines that are said and were not taken yet, and None for each pause.
     """
 
-    __slots__ = ("_pauses", "_secrets", "_taken", "_unread", "_unsent")
+    __slots__ = ("_at", "_pauses", "_unread", "unsent")
 
     def __init__(self, unread: bytes = b"") -> None:
-        self._unread = bytearray(unread)
-        self._unsent = bytearray()
-        self._secrets: list[tuple[int, int]] = []
-        # Where the pauses are, counted from the first octet ever said, and what was taken of these:
-        # nothing is moved when something is taken, for a client can make us say a lot.
-        self._pauses: deque[int] = deque()
-        self._taken = 0
+        self._unread = unread
+        # How much of that has been read.
+        self._at = 0
+        self.unsent: deque[bytes | None] = deque()
+        self._pauses = 0
 
     def feed(self, data: bytes) -> None:
         """Add octets that have arrived."""
-        self._unread += data
+        self._unread = self._unread[self._at :] + data if self._at < len(self._unread) else data
+        self._at = 0
 
     def take_unread(self) -> bytes:
         """Hand over what has come and was not read: for the relay, or to be dropped before TLS."""
-        data = bytes(self._unread)
-        self._unread.clear()
+        data = self._unread[self._at :]
+        self._unread, self._at = b"", 0
         return data
 
     def take_unsent(self) -> bytes:
         """Hand over what was said since the last time, up to the next pause."""
-        end = self._end()
-        data = bytes(self._unsent[:end])
-        del self._unsent[:end]
-        self._taken += end
-        if self._secrets:
-            self._secrets = [
-                (start - end, stop - end) for start, stop in self._secrets if stop > end
-            ]
-        return data
+        parts = self._until_pause()
+        if len(parts) == len(self.unsent):
+            self.unsent.clear()
+        else:
+            for _ in parts:
+                self.unsent.popleft()
+        if not parts:
+            return b""
+        parts.append(b"")
+        return b"\r\n".join(parts)
 
     def take_pause(self) -> bool:
         """Whether a pause comes before what `take_unsent` gives next; it is over then."""
-        if self._pauses and self._pauses[0] == self._taken:
-            self._pauses.popleft()
+        if self._pauses and self.unsent[0] is None:
+            self.unsent.popleft()
+            self._pauses -= 1
             return True
         return False
 
-    def _end(self) -> int:
-        """How many octets come before the next pause."""
-        return self._pauses[0] - self._taken if self._pauses else len(self._unsent)
-
-    @property
-    def has_unsent(self) -> bool:
-        """Whether something is to be sent or waited for."""
-        return bool(self._unsent or self._pauses)
+    def _until_pause(self) -> list[bytes]:
+        """The lines before the next pause."""
+        if not self._pauses:
+            return list(self.unsent)  # type: ignore[arg-type]
+        return list(itertools.takewhile(_is_line, self.unsent))  # type: ignore[arg-type]
 
     def shown(self) -> bytes:
         """What `take_unsent` will give, with secrets as asterisks: for the log."""
-        data = bytes(self._unsent[: self._end()])
-        for start, end in reversed(self._secrets):
-            if end <= len(data):
-                data = data[:start] + b"********" + data[end:]
-        return data
+        return b"".join(
+            (b"********" if isinstance(each, Secret) else each) + b"\r\n"
+            for each in self._until_pause()
+        )
 
     def say(self, line: bytes, *, secret: bool = False) -> None:
         """Say a line; its ending is added here.
@@ -81,15 +88,12 @@ class Wire:
             line: without CRLF.
             secret: it holds a password, and is not shown in a log.
         """
-        start = len(self._unsent)
-        self._unsent += line
-        if secret:
-            self._secrets.append((start, len(self._unsent)))
-        self._unsent += b"\r\n"
+        self.unsent.append(Secret(line) if secret else line)
 
     def pause(self, times: int = 1) -> None:
         """Delay what is said next by so many times `failure_delay`."""
-        self._pauses.extend([self._taken + len(self._unsent)] * times)
+        self.unsent.extend([None] * times)
+        self._pauses += times
 
     def read_line(self, limit: int) -> Talk[bytes]:
         """Wait for a line and return it without its ending.
@@ -108,18 +112,16 @@ class Wire:
             LineTooLong: more than limit octets came without a LF. Nothing that follows
                 can be told from the line any more: close the connection.
         """
-        unread = self._unread
         looked = 0
-        while (end := unread.find(b"\n", looked)) < 0:
-            looked = len(unread)
+        while (end := self._unread.find(b"\n", self._at + looked)) < 0:
+            looked = len(self._unread) - self._at
             if looked > limit:
                 raise LineTooLong
             yield
-        if end > limit:
+        start, self._at = self._at, end + 1
+        if end - start > limit:
             raise LineTooLong
-        line = bytes(unread[:end])
-        del unread[: end + 1]
-        return line.replace(b"\r", b"") if b"\r" in line else line
+        return self._unread[start:end].replace(b"\r", b"")
 
     def read_exactly(self, size: int) -> Talk[bytes]:
         """Wait for size octets, whatever they are, and return them.
@@ -130,8 +132,12 @@ class Wire:
         Returns:
             The octets.
         """
-        while len(self._unread) < size:
+        while len(self._unread) - self._at < size:
             yield
-        data = bytes(self._unread[:size])
-        del self._unread[:size]
-        return data
+        start = self._at
+        self._at += size
+        return self._unread[start : self._at]
+
+
+def _is_line(part: bytes | None) -> bool:
+    return part is not None

@@ -47,6 +47,16 @@ class End:
         """Write as much as the system takes; returns how many octets."""
         return self.sock.send(data, socket.MSG_DONTWAIT)
 
+    def say_first(self, data: bytes) -> None:
+        """Say something before everything else; it is not counted among what is relayed."""
+        data += self.outgoing.pending
+        try:
+            sent = self.write(data)
+        except (OSError, ValueError):
+            # The loop tries again, and sees what is wrong.
+            sent = 0
+        self.outgoing.pending = data[sent:]
+
     def end_side(self) -> None:
         """Tell the peer that nothing more comes."""
         with contextlib.suppress(OSError):
@@ -86,6 +96,12 @@ class TlsEnd(End):
         self.sock.close()
 
 
+def make_end(sock: socket.socket, relayed: "Relayed", early: bytes) -> End:
+    """The end for a socket."""
+    kind = TlsEnd if isinstance(sock, ssl.SSLSocket) else End
+    return kind(sock, relayed, early)  # type: ignore[arg-type]
+
+
 class Relayed:
     """An established session: two ends, and what the log says of it.
 
@@ -115,12 +131,8 @@ class Relayed:
             auth_line: the line of the log-in.
             now: this moment.
         """
-        self.client, self.server = (
-            TlsEnd(sock, self, octets)
-            if isinstance(sock, ssl.SSLSocket)
-            else End(sock, self, octets)
-            for sock, octets in zip(connections, early, strict=True)
-        )
+        self.client = make_end(connections[0], self, early[0])
+        self.server = make_end(connections[1], self, early[1])
         self.client.other, self.server.other = self.server, self.client
         self.client.incoming, self.server.incoming = self.server.outgoing, self.client.outgoing
         self.who = who

@@ -78,6 +78,7 @@ class Relay:
         client: socket.socket,
         server: socket.socket,
         *,
+        answer: bytes = b"",
         to_server: bytes = b"",
         to_client: bytes = b"",
         who: Who,
@@ -88,6 +89,7 @@ class Relay:
         Args:
             client: a connection, the relay's from now on.
             server: the other one.
+            answer: what the client is told first: that it is logged in.
             to_server: what came early from the client.
             to_client: what came early from the real server.
             who: whose session it is.
@@ -96,6 +98,8 @@ class Relay:
         relayed = Relayed(
             (client, server), (to_client, to_server), who, auth_line, time.monotonic()
         )
+        if answer:
+            relayed.client.say_first(answer)
         # The loop waits for this lock when it sees a peer that it does not know yet: it must not
         # change what it waits for on one of them before both are registered.
         with self._lock:

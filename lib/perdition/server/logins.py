@@ -34,12 +34,11 @@ Serve = Callable[[socket.socket, tuple[object, ...], Patience], None]
 
 
 class LoginServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
-    """The socketserver of one listener. A lock guards its numbers and connections.
+    """The socketserver of one listener. A lock guards what it knows of its threads.
 
     Attributes:
-        connections: those that are not logged in, the oldest first.
+        connections: those that its threads serve, the oldest first.
         threads: how many threads it has.
-        idle: how many of them wait for a connection.
         is_accepting: whether they go on to accept.
     """
 
@@ -65,7 +64,7 @@ class LoginServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
         )
         self.socket = listener
         self.connections: dict[Patience, None] = {}
-        self.threads = self.idle = 0
+        self.threads = 0
         # The threads that may be in accept().
         self._accepters: set[int] = set()
         self._serve = serve
@@ -81,13 +80,11 @@ class LoginServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
         for _ in range(count):
             with self._lock:
                 self.threads += 1
-                self.idle += 1
             try:
                 threading.Thread(target=self._run, name="login", daemon=True).start()
             except RuntimeError as error:
                 with self._lock:
                     self.threads -= 1
-                    self.idle -= 1
                 self._log.error(f"login_threads: {error}: there are {self.threads}")
                 return
 
@@ -109,7 +106,6 @@ class LoginServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
             with self._lock:
                 self._accepters.remove(ours)
                 self.threads -= 1
-                self.idle -= 1
 
     def _note_trouble(self, error: OSError) -> None:
         """Wait for better times where no connection can be accepted; say so once."""
@@ -125,23 +121,19 @@ class LoginServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
         assert isinstance(request, socket.socket)  # noqa: S101 - a TCPServer's request
         assert isinstance(client_address, tuple)  # noqa: S101 - and its address
         patience = Patience(request.fileno(), self._seconds)
-        with self._lock:
-            self.connections[patience] = None
-            self.idle -= 1
-            is_last = self.idle <= 0
-        if is_last:
+        # A dictionary's own operations are whole: no lock is needed for them.
+        self.connections[patience] = None
+        if self.is_busy:
             self._hurry()
         try:
             self._serve(request, client_address, patience)
         finally:
-            with self._lock:
-                self.connections.pop(patience, None)
-                self.idle += 1
+            del self.connections[patience]
 
-    def release(self, patience: Patience) -> None:
-        """A connection is logged in, or about to be closed: it is no candidate to give way."""
-        with self._lock:
-            self.connections.pop(patience, None)
+    @property
+    def is_busy(self) -> bool:
+        """Whether no thread waits for a connection."""
+        return len(self.connections) >= self.threads
 
     def stop(self) -> None:
         """Accept no more; the connections there are go on.
@@ -163,19 +155,8 @@ class LoginServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
         return bool(poll.poll(0))
 
     def make_room(self) -> bool:
-        """End the oldest connection; False where there is none."""
-        with self._lock:
-            oldest = next(iter(self.connections), None)
-            if oldest is None:
-                return False
-            del self.connections[oldest]
-            oldest.cut()
-        return True
-
-    def all_connections(self) -> list[Patience]:
-        """Those that are not logged in."""
-        with self._lock:
-            return list(self.connections)
+        """End the oldest connection that is not logged in; False where there is none."""
+        return any(each.cut() for each in list(self.connections))
 
 
 class LoginThreads:
@@ -230,11 +211,6 @@ class LoginThreads:
         """Whether, after `stop_accepting`, no connection can be on its way any more."""
         return not any(server.threads for server in self._servers.values())
 
-    def release(self, patience: Patience) -> None:
-        """A connection is logged in, or about to be closed."""
-        for server in self._servers.values():
-            server.release(patience)
-
     def _hurry(self) -> None:
         if not self._hurried:
             self._hurried = True
@@ -248,10 +224,10 @@ class LoginThreads:
         """
         now = time.monotonic()
         for server in self._servers.values():
-            waits = server.all_connections()
+            waits = list(server.connections)
             for each in waits:
                 each.check(now)
-            if server.is_accepting and server.idle <= 0:
+            if server.is_accepting and server.is_busy:
                 self._busy_at = now
                 self._relieve(server, sum(now - each.since > SLOW_SECONDS for each in waits))
         self._hurried = now - self._busy_at < HURRY_SECONDS

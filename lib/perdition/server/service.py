@@ -13,7 +13,8 @@ from perdition.config.render import dump
 from perdition.identity import NameRules
 from perdition.logs import DEBUG, ERROR, INFO, Log
 from perdition.maps import Map
-from perdition.session.service import DIALOGUES, Modes, Service
+from perdition.protocols import Terms
+from perdition.session.service import DIALOGUES, Service
 from perdition.tls.handshakes import Listening, OutgoingTls
 
 CAPABILITY = {"POP3": "pop_capability", "IMAP4": "imap_capability"}
@@ -65,16 +66,23 @@ def make_service(
 ) -> Service:
     """All that a session is given."""
     base = options.protocol.removesuffix("S")
+    mode = options.effective_ssl_mode
     names = Names(options)
     delimiter = options.domain_delimiter
     return Service(
         protocol=options.protocol,
         dialogues=DIALOGUES[base],
-        dialogue={
-            "capability": getattr(options, CAPABILITY.get(base, "managesieve_capability")),
-            "ok_line": options.ok_line,
-            "token": token(options),
-        },
+        terms=Terms(
+            getattr(options, CAPABILITY.get(base, "managesieve_capability")),
+            options.ok_line,
+            token(options),
+            mode.tls_listen,
+            mode.tls_listen_force,
+            mode.tls_outgoing,
+            mode.tls_outgoing_force,
+            options.login_disabled,
+            options.server_resp_line,
+        ),
         log=log,
         rules=NameRules(
             delimiter,
@@ -85,15 +93,17 @@ def make_service(
         ),
         find=find,
         backends=Backends(
-            [net.parse_item(each, delimiter) for each in options.outgoing_server],
+            tuple(net.parse_item(each, delimiter) for each in options.outgoing_server),
             options.outgoing_port,
             turn,
             options.connect_timeout,
             options.tcp_keepalive,
         ),
-        listen_tls=None if listening is None else listening.wrap,
+        listen_tls=listening,
         outgoing_tls=outgoing,
-        modes=Modes(*(getattr(options.effective_ssl_mode, each) for each in Modes._fields)),
+        ssl_listen=mode.ssl_listen,
+        ssl_outgoing=mode.ssl_outgoing,
+        is_logged=options.debug and options.connection_logging,
         banner=names.banner,
         host=names.host,
         options=options,

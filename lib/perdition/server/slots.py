@@ -39,11 +39,12 @@ class Slots:
 
     def give_back(self, slot: "Slot") -> None:
         """That worker has ended, and its connections with it. For the master."""
-        self.set(slot.place, 0)
+        slot.set(0)
         self._taken.discard(slot.place)
 
-    def set(self, place: int, number: int) -> None:
-        self._numbers[place] = number
+    def number(self, place: int) -> memoryview:
+        """That of one worker."""
+        return self._numbers[place : place + 1]
 
     def total(self) -> int:
         return sum(self._numbers[: self._used[0]])
@@ -64,9 +65,10 @@ class Slot:
     def __init__(self, slots: Slots, place: int) -> None:
         self._slots = slots
         self.place = place
+        self._number = slots.number(place)
 
     def set(self, number: int) -> None:
-        self._slots.set(self.place, number)
+        self._number[0] = number
 
     def raise_to(self, number: int, limit: int) -> bool:
         """Set it to one more than before, if all together are not over the limit (0: none) then."""

@@ -54,24 +54,20 @@ def make_relay(service: Service, **more: object) -> Relay:
         service.log,
         timeout=options.timeout,
         relog=options.connect_relog,
-        traffic=options.debug and options.connection_logging,
+        traffic=service.is_logged,
         timeout_line=TIMEOUT_LINE.get(service.protocol, b""),
         **more,  # type: ignore[arg-type]
     )
 
 
-def make_session(
-    service: Service, sock: socket.socket, ends: Ends, patience: Patience | None = None
-) -> Session:
-    """The session of a connection; its patience is its own where somebody looks after it."""
-    options: Options = service.options
-    logged = options.debug and options.connection_logging
+def make_session(service: Service, sock: socket.socket, ends: Ends, patience: Patience) -> Session:
+    """The session of a connection; somebody looks after its patience."""
     channel = Channel(
         sock,
-        patience or Patience(sock.fileno(), options.login_timeout),
-        timeout=options.authenticate_timeout,
-        shown=client_traffic(service.log) if logged else None,
-        said=traffic(service.log, "SELF:  ") if logged else None,
+        patience,
+        timeout=service.options.authenticate_timeout,
+        shown=client_traffic(service.log) if service.is_logged else None,
+        said=traffic(service.log, "SELF:  ") if service.is_logged else None,
     )
     return Session(service, channel, ends)
 
@@ -81,6 +77,7 @@ def relay_session(relay: Relay, established: Established) -> None:
     relay.add(
         established.client.sock,
         established.server.sock,
+        answer=established.answer,
         to_server=established.to_server,
         to_client=established.to_client,
         who=established.who,
@@ -213,7 +210,6 @@ class Worker:
             session = make_session(self.service, sock, ends, patience)
             self.log.info(logs.connected(session.peers))
             if self._enters():
-                session.is_logged_in = lambda: self.logins.release(patience)
                 handed_over = self._run(session)
             else:
                 self.log.warning(f"connection_limit reached: {session.peers} is turned away")
@@ -223,7 +219,6 @@ class Worker:
         except Exception as error:  # noqa: BLE001 - a bug must end this session only
             self.log.trace(error)
         finally:
-            self.logins.release(patience)
             if not handed_over:
                 if session is not None:
                     session.channel.close()
@@ -278,8 +273,9 @@ def serve_inetd(service: Service, ids: Ids | None) -> bool:
         ends = Ends("", 0, "", 0)
     if ids is not None:
         privileges.drop(ids)
-    session = make_session(service, sock, ends)
-    threading.Thread(target=look_after, args=(session.channel.patience,), daemon=True).start()
+    patience = Patience(sock.fileno(), service.options.login_timeout)
+    session = make_session(service, sock, ends, patience)
+    threading.Thread(target=look_after, args=(patience,), daemon=True).start()
     program = service.options.program
     who = f" {session.peers}" if session.peers else ""
     setproctitle.setproctitle(f"{program}: connect ({who})")
@@ -288,7 +284,6 @@ def serve_inetd(service: Service, ids: Ids | None) -> bool:
     try:
         established = session.run()
         if established is not None:
-            session.channel.patience.leave()
             relay = make_relay(service)
             setproctitle.setproctitle(f"{program}: connect ({established.who.user})")
             relay_session(relay, established)

@@ -4,12 +4,11 @@ import contextlib
 import ipaddress
 import socket
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from perdition import identity, logs, net, protocols
 from perdition.identity import State
-from perdition.logs import AuthLine, Who
+from perdition.logs import Who
 from perdition.maps import MapFailed
 from perdition.net import ConnectFailed, ServerItem
 from perdition.protocols import Login, ProtocolError, Ready, ServerSide, TlsWanted, Verdict
@@ -41,7 +40,7 @@ class Attempt:
         self.log = session.log
         self.login = login
         self.server_item = ServerItem("", "(null)", "(null)")
-        self.server_secure = "ssl" if session.modes.ssl_outgoing else "plaintext"
+        self.server_secure = "ssl" if session.service.ssl_outgoing else "plaintext"
 
     def run(self) -> Established | None:
         """Carry it out, and tell client and log how it went.
@@ -55,8 +54,6 @@ class Attempt:
         outcome = self.carry_out()
         session = self.session
         if isinstance(outcome, Verdict):
-            if outcome.line and not self.options.server_resp_line:
-                outcome = replace(outcome, line=b"")
             session.client.refuse(outcome)
             session.channel.flush(session.wire, self.options.failure_delay)
             self.log_auth(outcome.status)
@@ -67,6 +64,8 @@ class Attempt:
         """Everything from the credentials to the real server's verdict (protocols.md 5)."""
         if self.options.login_disabled or self.must_start_tls():
             return Verdict(False, protocols.LOGIN_DISABLED)
+        # The map and the resolver may take as long as the log-in may.
+        self.session.channel.patience.end()
         try:
             found = self.find_server()
         except NotAllowed as error:
@@ -90,7 +89,7 @@ class Attempt:
 
     def use(self, sock: socket.socket) -> Verdict | Established:
         """Log in over a connection to a real server; it is closed unless the session is made."""
-        logged = self.options.debug and self.options.connection_logging
+        logged = self.service.is_logged
         channel = Channel(
             sock,
             self.session.channel.patience,
@@ -112,17 +111,12 @@ class Attempt:
         Raises:
             Closed: it cannot be spoken with.
         """
-        session, modes = self.session, self.session.modes
+        session, service = self.session, self.service
         wire = Wire()
-        server = self.service.dialogues.server(
-            wire,
-            want_tls=modes.tls_outgoing,
-            force_tls=modes.tls_outgoing_force,
-            client=session.wire,
-            tags=session.tags,
-            token=self.service.dialogue["token"],
+        server = service.dialogues.server(
+            wire, service.terms, client=session.wire, tags=session.tags
         )
-        if modes.ssl_outgoing:
+        if service.ssl_outgoing:
             self.start_tls(channel, implicit=True)
         stage = "Fatal error negotiating setup. Exiting child."
         try:
@@ -137,23 +131,23 @@ class Attempt:
             self.log.debug(f"real server {self.server_item}: {error!r}")
             self.log_auth(protocols.NEGOTIATION_FAILED)
             raise Closed from error
-        session.channel.flush(session.wire)
         if not verdict.accepted:
+            session.channel.flush(session.wire)
             if verdict.goodbye:
                 self.leave(server, wire, channel)
             return verdict
-        if verdict.line and not self.options.server_resp_line:
-            verdict = replace(verdict, line=b"")
-        session.is_logged_in()
         session.client.accept(verdict)
-        session.channel.flush(session.wire)
-        line = self.log_auth(protocols.OK)
+        # Before the client hears that it is logged in, for then it does not give way to others.
+        channel.patience.leave()
+        who = self.who()
+        line = self.log_auth(protocols.OK, who)
         return Established(
             session.channel,
             channel,
+            session.channel.take_unsent(session.wire),
             session.wire.take_unread(),
             wire.take_unread(),
-            self.who(),
+            who,
             line,
         )
 
@@ -162,7 +156,7 @@ class Attempt:
         while True:
             match converse(server.negotiate(), wire, channel):
                 case Ready():
-                    if self.session.modes.tls_outgoing and channel.secure == "plaintext":
+                    if self.service.terms.tls_outgoing and channel.secure == "plaintext":
                         self.log.warning(
                             f"real server {self.server_item}: tls_outgoing is set, but it offers "
                             "no TLS: the connection is not encrypted"
@@ -183,11 +177,10 @@ class Attempt:
         """
         tls = self.service.outgoing_tls
         assert tls is not None  # noqa: S101 - the mode says so
-        host = self.server_item.host
         try:
-            channel.start_tls(lambda sock: tls.wrap(sock, host), implicit=implicit)
-        except (TlsFailed, OSError, ValueError) as error:
-            for line in getattr(error, "log_lines", ()):
+            channel.start_tls(tls, self.server_item.host, implicit=implicit)
+        except TlsFailed as error:
+            for line in error.log_lines:
                 self.log.error(line)
             self.log.error("Fatal error establishing SSL connection")
             self.log.error(f"real server {self.server_item}: TLS: {error}")
@@ -201,7 +194,7 @@ class Attempt:
             converse(server.leave(), wire, channel)
 
     def must_start_tls(self) -> bool:
-        forced = self.session.modes.tls_listen_force
+        forced = self.service.terms.tls_listen_force
         return forced and self.session.channel.secure == "plaintext"
 
     def find_server(self) -> ServerItem | None:
@@ -255,9 +248,9 @@ class Attempt:
     def rename(self, name: str) -> None:
         """Give the login another name: that of the identity whose mailbox is wanted."""
         if self.login.authorisation is None:
-            self.login = replace(self.login, user=name)
+            self.login = self.login._replace(user=name)
         else:
-            self.login = replace(self.login, authorisation=name)
+            self.login = self.login._replace(authorisation=name)
 
     def name_at_server(self) -> Login:
         """The login with the name that the real server gets."""
@@ -265,8 +258,8 @@ class Attempt:
         if name == self.login.routing_name:
             return self.login
         if self.login.authorisation is None:
-            return replace(self.login, user=name)
-        return replace(self.login, authorisation=name)
+            return self.login._replace(user=name)
+        return self.login._replace(authorisation=name)
 
     def host(self) -> str:
         """The name of the address that the client reached."""
@@ -275,21 +268,25 @@ class Attempt:
     def who(self) -> Who:
         return Who(self.session.peers, self.login.authorisation, self.login.user)
 
-    def log_auth(self, status: str) -> str:
+    def log_auth(self, status: str, who: Who | None = None) -> str:
         """Log the line of this attempt, and return it."""
-        failed = status != protocols.OK
-        wanted = {"never": False, "fail": failed, "ok": not failed, "always": True}
-        shown = self.options.debug and wanted[self.options.log_passwd]
-        line = AuthLine(
-            self.who(),
+        line = logs.auth_line(
+            who or self.who(),
             f"{self.server_item.host}:{self.server_item.port}",
             self.service.protocol,
-            self.session.channel.secure,
-            self.server_secure,
-            self.login.password if shown else None,
-        ).text(status)
+            (self.session.channel.secure, self.server_secure),
+            status,
+            self.login.password if self.shows_password(status) else None,
+        )
         self.log.notice(line)
         return line
+
+    def shows_password(self, status: str) -> bool:
+        """Whether `log_passwd` asks for the password of an attempt that went like that."""
+        wanted = self.options.log_passwd
+        if not self.options.debug or wanted == "never":
+            return False
+        return wanted in {"always", "ok" if status == protocols.OK else "fail"}
 
 
 def allowed(host: str, patterns: tuple[str, ...]) -> bool:

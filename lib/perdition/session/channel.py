@@ -1,18 +1,18 @@
 """A peer's socket while its session is one thread's: waits, TLS, and the traffic log."""
 
 import contextlib
-import os
 import select
 import socket
 import ssl
 import time
 from collections.abc import Callable
+from typing import Protocol
 
 from perdition.patience import Patience
 from perdition.protocols import T, Talk
 from perdition.protocols.wire import Wire
 
-RECEIVE_SIZE = 16384
+RECEIVE_SIZE = 4096
 
 
 class PeerGone(Exception):
@@ -21,6 +21,16 @@ class PeerGone(Exception):
 
 class PeerSilent(Exception):
     """The peer did not say anything, or did not take anything, for too long."""
+
+
+class Tls(Protocol):
+    """TLS with one of the peers, as the options want it."""
+
+    def start(self, sock: socket.socket, name: str, /) -> ssl.SSLSocket:
+        """Speak TLS on a socket from now on; nothing is said yet."""
+
+    def finish(self, tls: ssl.SSLSocket, name: str, /) -> None:
+        """Do the handshake and the checks; raises TlsFailed."""
 
 
 class Channel:
@@ -33,7 +43,10 @@ class Channel:
         timeout: seconds that each wait may take, 0 for no limit.
     """
 
-    __slots__ = ("_descriptor", "_said", "_shown", "patience", "secure", "sock", "timeout")
+    __slots__ = (
+        *("_descriptor", "_read", "_said", "_shown", "_write"),
+        *("patience", "secure", "sock", "timeout"),
+    )
 
     def __init__(
         self,
@@ -58,6 +71,8 @@ class Channel:
         self.timeout = timeout
         self.secure = "plaintext"
         self._descriptor = sock.fileno()
+        self._read: Callable[[int], bytes] = sock.recv
+        self._write: Callable[[bytes], object] = sock.sendall
         self._shown = shown
         self._said = said
 
@@ -68,15 +83,13 @@ class Channel:
             PeerGone: there will be none any more.
             PeerSilent: none came in time.
         """
-        self.patience.begin(self._descriptor, self.timeout)
-        if self.patience.is_over:
+        if not self.patience.begin(self._descriptor, self.timeout):
             # A peer that always has something more to say would be listened to for ever.
             raise PeerSilent
         try:
-            data = self.sock.recv(RECEIVE_SIZE)
+            data = self._read(RECEIVE_SIZE)
         except (OSError, ValueError) as error:
             raise self._ended() from error
-        self.patience.end()
         if not data:
             raise self._ended()
         if self._shown is not None:
@@ -94,13 +107,17 @@ class Channel:
             PeerGone: the connection has ended.
             PeerSilent: the peer does not take it.
         """
-        while wire.has_unsent:
+        while wire.unsent:
             if wire.take_pause():
                 self.pause(delay)
                 continue
-            if self._said is not None:
-                self._said(wire.shown())
-            self.send(wire.take_unsent())
+            self.send(self.take_unsent(wire))
+
+    def take_unsent(self, wire: Wire) -> bytes:
+        """Take what the dialogue has said, for somebody else to send it."""
+        if self._said is not None:
+            self._said(wire.shown())
+        return wire.take_unsent()
 
     def send(self, data: bytes) -> None:
         """Send octets.
@@ -111,10 +128,9 @@ class Channel:
         """
         self.patience.begin(self._descriptor, self.timeout)
         try:
-            self.sock.sendall(data)
+            self._write(data)
         except (OSError, ValueError) as error:
             raise self._ended() from error
-        self.patience.end()
 
     def _ended(self) -> PeerGone | PeerSilent:
         """What has happened, where the connection has ended."""
@@ -127,6 +143,7 @@ class Channel:
             PeerGone: it was: the peer reset it, or somebody else needs our place.
             PeerSilent: there is not so much time any more.
         """
+        self.patience.end()
         poll = select.poll()
         left = max(self.patience.deadline - time.monotonic(), 0)
         try:
@@ -138,27 +155,22 @@ class Channel:
         if left <= seconds:
             raise PeerSilent
 
-    def start_tls(self, wrap: Callable[[socket.socket], ssl.SSLSocket], *, implicit: bool) -> None:
+    def start_tls(self, tls: Tls, name: str = "", *, implicit: bool) -> None:
         """Start TLS.
 
         Args:
-            wrap: does the handshake; raises TlsFailed.
+            tls: how it is spoken.
+            name: the peer's, where that is checked.
             implicit: from the first octet on, not after STARTTLS.
+
+        Raises:
+            TlsFailed: there is no TLS, or not with that peer.
         """
-        # A handshake that fails closes the socket, whose number may then be another one's: the
-        # connection has a second descriptor meanwhile, by which it can be ended from outside.
-        spare = os.dup(self._descriptor)
-        after = -1
-        self.patience.replace(self._descriptor, spare)
-        self.patience.begin(spare, self.timeout)
-        try:
-            self.sock = wrap(self.sock)
-            after = self._descriptor
-        finally:
-            self._descriptor = after
-            self.patience.replace(spare, after)
-            self.patience.end()
-            os.close(spare)
+        with self.patience.guarding(self._descriptor):
+            self.sock = wrapped = tls.start(self.sock, name)
+        self._read, self._write = wrapped.read, wrapped.sendall
+        self.patience.begin(self._descriptor, self.timeout)
+        tls.finish(wrapped, name)
         self.secure = "ssl" if implicit else "starttls"
 
     def close(self) -> None:
@@ -197,5 +209,6 @@ def converse(talk: Talk[T], wire: Wire, channel: Channel, delay: float = 0.0) ->
             result: T = finished.value
             return result
         finally:
-            channel.flush(wire, delay)
+            if wire.unsent:
+                channel.flush(wire, delay)
         wire.feed(channel.receive())

@@ -1,6 +1,5 @@
 """What sessions are given, and what they give to the relay."""
 
-import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -9,9 +8,8 @@ from perdition.backends import Backends
 from perdition.identity import NameRules
 from perdition.logs import Log, Who
 from perdition.maps import Map
-from perdition.protocols import ClientSide, ServerSide, imap4, managesieve, pop3
-from perdition.session.channel import Channel
-from perdition.tls.handshakes import OutgoingTls
+from perdition.protocols import ClientSide, ServerSide, Terms, imap4, managesieve, pop3
+from perdition.session.channel import Channel, Tls
 
 
 class Closed(Exception):
@@ -23,17 +21,6 @@ class Dialogues(NamedTuple):
 
     client: Callable[..., ClientSide]
     server: Callable[..., ServerSide]
-
-
-class Modes(NamedTuple):
-    """Where TLS is spoken, and how it begins: `ssl_mode` taken apart."""
-
-    ssl_listen: bool = False
-    tls_listen: bool = False
-    tls_listen_force: bool = False
-    ssl_outgoing: bool = False
-    tls_outgoing: bool = False
-    tls_outgoing_force: bool = False
 
 
 DIALOGUES = {
@@ -50,39 +37,41 @@ class Service:
     Attributes:
         protocol: the protocol's name for the log.
         dialogues: how it is spoken.
-        dialogue: what both sides of it are told: capability, ok_line, token, ...
+        terms: what both sides of the dialogue are told.
         log: where lines go.
         rules: what is done to user names.
         find: the map.
         backends: the real servers.
-        listen_tls: makes the client's socket a TLS one.
-        outgoing_tls: TLS to real servers; None where it is not spoken.
-        modes: where TLS is spoken.
+        listen_tls, outgoing_tls: TLS with clients and with real servers, None where there is none.
+        ssl_listen, ssl_outgoing: TLS begins with the first octet there.
+        is_logged: what goes over the connections is in the debug log.
         host: the name of one of our addresses.
         options: values of options that are used as they are.
     """
 
     protocol: str
     dialogues: Dialogues
-    dialogue: dict[str, Any]
+    terms: Terms
     log: Log
     rules: NameRules
     find: Map
     backends: Backends
-    listen_tls: Callable[[Any], ssl.SSLSocket] | None
-    outgoing_tls: OutgoingTls | None
-    modes: Modes
+    listen_tls: Tls | None
+    outgoing_tls: Tls | None
+    ssl_listen: bool
+    ssl_outgoing: bool
+    is_logged: bool
     banner: Callable[[str], str]
     host: Callable[[str], str]
     options: Any
 
 
-@dataclass(frozen=True, slots=True)
-class Established:
+class Established(NamedTuple):
     """A session that is logged in: for the relay.
 
     Attributes:
         client, server: the connections to both.
+        answer: what the client is told first.
         to_server, to_client: octets that came early from the other side.
         who: whose session it is.
         auth_line: the line of the log-in, to be logged again.
@@ -90,6 +79,7 @@ class Established:
 
     client: Channel
     server: Channel
+    answer: bytes
     to_server: bytes
     to_client: bytes
     who: Who

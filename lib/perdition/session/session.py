@@ -3,8 +3,6 @@
 It logs the lines of logging.md section 3, and is not known to keep a password after it.
 """
 
-from collections.abc import Callable
-
 from perdition import logs
 from perdition.identity import Ends
 from perdition.logs import Who
@@ -21,7 +19,6 @@ class Session:
 
     Attributes:
         broke_off: it ended in a way that the original counts as a failure.
-        is_logged_in: called before the client is told that it is logged in.
     """
 
     def __init__(self, service: Service, channel: Channel, ends: Ends) -> None:
@@ -34,18 +31,10 @@ class Session:
         if ends.client:
             self.peers = f"{ends.client}:{ends.client_port}->{ends.local}:{ends.local_port}"
         self.wire = Wire()
-        self.modes = service.modes
-        self.client: ClientSide = service.dialogues.client(
-            self.wire,
-            offer_tls=self.modes.tls_listen,
-            force_tls=self.modes.tls_listen_force,
-            login_disabled=self.options.login_disabled,
-            **service.dialogue,
-        )
-        self.tags = imap4.Tags()
+        self.client: ClientSide = service.dialogues.client(self.wire, service.terms)
+        self.tags = imap4.tags()
         self.failures = 0
         self.broke_off = False
-        self.is_logged_in: Callable[[], None] = lambda: None
 
     def run(self) -> Established | None:
         """Serve the client until it is logged in or gone.
@@ -74,7 +63,7 @@ class Session:
 
     def greet(self) -> None:
         """TLS from the first octet, where that is wanted, and the greeting."""
-        if self.modes.ssl_listen:
+        if self.service.ssl_listen:
             self.start_tls("Fatal error establishing SSL connection to client", implicit=True)
         self.client.greet(self.service.banner(self.ends.local))
         try:
@@ -112,11 +101,11 @@ class Session:
 
     def start_tls(self, failure: str, *, implicit: bool) -> None:
         """Start TLS with the client; failure is the line to log where that fails."""
-        wrap = self.service.listen_tls
-        assert wrap is not None  # noqa: S101 - the mode says so
+        tls = self.service.listen_tls
+        assert tls is not None  # noqa: S101 - the mode says so
         try:
-            self.channel.start_tls(wrap, implicit=implicit)
-        except (TlsFailed, OSError, ValueError) as error:
+            self.channel.start_tls(tls, implicit=implicit)
+        except TlsFailed as error:
             self.log.error(failure)
             self.log.debug(f"TLS with {self.peers}: {error}")
             raise Closed from error

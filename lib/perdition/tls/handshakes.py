@@ -28,18 +28,24 @@ class Listening:
     warnings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
-    def wrap(self, sock: socket.socket) -> ssl.SSLSocket:
+    def start(self, sock: socket.socket, _name: str = "") -> ssl.SSLSocket:
+        """Speak TLS on a socket from now on; nothing is said yet.
+
+        Raises:
+            TlsFailed: it is not connected any more; it is closed.
+        """
+        return start(self.context, sock, server_side=True)
+
+    def finish(self, tls: ssl.SSLSocket, _name: str = "") -> None:
         """Do the handshake, within the socket's timeout, and check a client's certificate.
 
         Raises:
-            TlsFailed: no handshake, or a certificate that the options do not allow. The socket
-                is closed.
+            TlsFailed: no handshake, or a certificate that the options do not allow.
         """
-        tls = handshake(self.context, sock, server_side=True)
+        handshake(tls)
         if self.context.verify_mode != ssl.CERT_NONE:
-            with checking(tls):
+            with checking():
                 check_verified(self.policy, tls)
-        return tls
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,33 +65,32 @@ class OutgoingTls:
     ca_error: str = ""
     warnings: tuple[str, ...] = ()
 
-    def wrap(self, sock: socket.socket, server_name: str) -> ssl.SSLSocket:
-        """Do the handshake, within the socket's timeout, and check the real server's certificate.
+    def start(self, sock: socket.socket, server_name: str) -> ssl.SSLSocket:
+        """Speak TLS on a socket from now on; nothing is said yet.
 
         Args:
-            sock: a connected socket; it is used up, also on failure.
+            sock: a connected socket; it is used up.
             server_name: name or address of the real server, as the map or the options have it.
 
         Raises:
-            TlsFailed: no handshake, or a certificate that the options do not allow. The socket
-                is closed.
+            TlsFailed: it is not connected any more; it is closed.
         """
-        if self.ca_error:
-            sock.close()
-            raise TlsFailed("no certificate authorities to verify with", self.ca_error)
-        tls = handshake(self.context, sock, name_for_sni(server_name))
-        self.check_peer(tls, server_name)
-        return tls
+        return start(self.context, sock, name_for_sni(server_name))
 
-    def check_peer(self, tls: ssl.SSLSocket, server_name: str) -> None:
-        """Check what the handshake has not: depth, times, self-signed certificates, the name.
+    def finish(self, tls: ssl.SSLSocket, server_name: str) -> None:
+        """Do the handshake, within the socket's timeout, and check the real server's certificate.
+
+        Checked is what the handshake has not: depth, times, self-signed certificates, the name.
 
         Raises:
-            TlsFailed: the certificate is not allowed by the options. The socket is closed.
+            TlsFailed: no handshake, or a certificate that the options do not allow.
         """
+        if self.ca_error:
+            raise TlsFailed("no certificate authorities to verify with", self.ca_error)
+        handshake(tls)
         if not (self.policy or self.check_name):
             return
-        with checking(tls):
+        with checking():
             shown = presented(tls)
             if not shown:
                 raise TlsFailed("the real server showed no certificate")
@@ -117,31 +122,40 @@ def describe(tls: ssl.SSLSocket) -> str:
     return text
 
 
-def handshake(
+def start(
     context: ssl.SSLContext,
     sock: socket.socket,
     server_hostname: str | None = None,
     *,
     server_side: bool = False,
 ) -> ssl.SSLSocket:
-    """Do a handshake, within the socket's timeout.
+    """Make a TLS socket of one; nothing is said yet.
 
     Raises:
-        TlsFailed: there is no TLS. The socket is closed.
+        TlsFailed: it is not connected any more; it is closed.
     """
     try:
         # A peer that has gone by now would give a socket that is not TLS, or that nobody closes.
         sock.getpeername()
-        tls = context.wrap_socket(
+        return context.wrap_socket(
             sock,
             server_side=server_side,
             server_hostname=server_hostname,
             do_handshake_on_connect=False,
         )
-        with contextlib.ExitStack() as closing:
-            closing.enter_context(tls)
-            tls.do_handshake()
-            closing.pop_all()
+    except OSError as error:
+        sock.close()
+        raise TlsFailed(f"connection lost in the handshake: {error.strerror}") from error
+
+
+def handshake(tls: ssl.SSLSocket) -> None:
+    """Do a handshake, within the socket's timeout.
+
+    Raises:
+        TlsFailed: there is no TLS.
+    """
+    try:
+        tls.do_handshake()
     except ssl.SSLCertVerificationError as error:
         raise TlsFailed(f"certificate not verified: {error.verify_message}") from error
     except TimeoutError as error:
@@ -149,10 +163,9 @@ def handshake(
     except ssl.SSLError as error:
         reason = (error.reason or str(error)).replace("_", " ").lower()
         raise TlsFailed(f"protocol error: {reason}") from error
-    except OSError as error:
-        sock.close()
-        raise TlsFailed(f"connection lost in the handshake: {error.strerror}") from error
-    return tls
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise TlsFailed(f"connection lost in the handshake: {why}") from error
 
 
 @functools.lru_cache(maxsize=1024)
@@ -173,13 +186,9 @@ def distinguished(name: Sequence[Sequence[tuple[str, str]]]) -> str:
 
 
 @contextlib.contextmanager
-def checking(tls: ssl.SSLSocket) -> Iterator[None]:
-    """Close the connection if the body fails; what cannot be decoded is a failure too."""
+def checking() -> Iterator[None]:
+    """What cannot be decoded is a failure."""
     try:
         yield
     except (ssl.SSLError, ValueError) as error:
-        tls.close()
         raise TlsFailed(f"the certificate cannot be decoded: {error}") from error
-    except BaseException:
-        tls.close()
-        raise
