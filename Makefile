@@ -4,14 +4,20 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+BENCH_STAMP := $(VENV)/.bench-installed
 
-.PHONY: help test lint demo clean
+.PHONY: help test lint demo bench clean
 
 help:
 	@echo "make demo          see it work: five protocols, two real servers, one proxy"
 	@echo "make demo CHECK=1  the same, ending with status 0 or 1"
 	@echo "make test          all checks and tests"
 	@echo "make lint          the checks alone"
+	@echo "make bench         measure this program and others side by side (20 minutes)"
+	@echo "make bench QUICK=1 the ratios to nginx and the original alone (under 3 minutes)"
+	@echo "make bench SOAK=1  this program alone: many sessions, evenness, growth, start"
+	@echo "make bench AGAINST=/another/checkout  with another version; DOCS=1 updates docs/;"
+	@echo "                   OPTIONS='--works imap-login --rounds 5': see OPTIONS=--help"
 	@echo "make clean         remove what these have made"
 
 $(STAMP): setup.py pyproject.toml
@@ -35,5 +41,13 @@ test: lint
 demo: $(STAMP)
 	$(BIN)/python -m perdition.tools.demo $(if $(CHECK),--check)
 
+$(BENCH_STAMP): $(STAMP)
+	$(BIN)/pip install -q --disable-pip-version-check -e '.[bench]'
+	@touch $@
+
+bench: $(BENCH_STAMP)
+	$(BIN)/python -m bench.run $(if $(QUICK),--quick) $(if $(SOAK),--soak) \
+	    $(if $(AGAINST),--against '$(AGAINST)') $(if $(DOCS),--write-docs) $(OPTIONS)
+
 clean:
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis lib/*.egg-info
+	rm -rf $(VENV) build dist bench/build bench/results .pytest_cache .mypy_cache .ruff_cache .hypothesis lib/*.egg-info

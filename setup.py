@@ -18,6 +18,7 @@ def version() -> str:
     return found.group(1)
 
 
+BENCH = ["matplotlib>=3.7"]
 DEMO = ["pymap[sieve]>=0.36", "cryptography>=42"]
 TEST = [
     "coverage>=7.10",
@@ -43,7 +44,7 @@ setup(
     packages=find_packages("lib"),
     package_data={"perdition": ["py.typed"]},
     install_requires=["configobj>=5.0.8", "python-daemon>=3.0", "setproctitle>=1.3"],
-    extras_require={"tls": ["pyOpenSSL>=24"], "demo": DEMO, "test": TEST + DEMO},
+    extras_require={"bench": BENCH, "tls": ["pyOpenSSL>=24"], "demo": DEMO, "test": TEST + DEMO},
     entry_points={
         "console_scripts": [
             "perdition=perdition.cli:main",
