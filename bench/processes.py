@@ -30,14 +30,15 @@ class Stat(NamedTuple):
     parent: int
     session: int
     ticks: int
+    is_zombie: bool = False
 
 
 def parse_stat(text: str) -> Stat:
     """Read the contents of /proc/PID/stat. The name, in brackets, may contain anything."""
     before, _, after = text.rpartition(")")
     fields = after.split()
-    ticks = sum(map(int, fields[11:15]))
-    return Stat(int(before.split(" ", 1)[0]), int(fields[1]), int(fields[3]), ticks)
+    pid, parent, session = int(before.split(" ", 1)[0]), int(fields[1]), int(fields[3])
+    return Stat(pid, parent, session, sum(map(int, fields[11:15])), fields[0] == "Z")
 
 
 def all_stats() -> list[Stat]:
@@ -123,7 +124,7 @@ class Tree:
         """Its processes."""
         if self._group is not None:
             return self._group.pids()
-        return [stat.pid for stat in tree_of(self.pid, all_stats())]
+        return [stat.pid for stat in tree_of(self.pid, all_stats()) if not stat.is_zombie]
 
     def cpu_seconds(self) -> float:
         """What it has used until now."""

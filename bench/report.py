@@ -9,6 +9,12 @@ from bench.checks import CHECKS
 from bench.results import Outcome, Results
 from bench.scenarios import KINDS, WORKS, Figure
 
+# What proxies are called in the heads of tables.
+LABELS = {
+    "dovecot": "Dovecot",
+    "perdition": "the original",
+    "against": "the other version",
+}
 # What the figures of bounds without a peer are called.
 FIGURE_TITLES = {
     "p50_ms": "median",
@@ -30,6 +36,8 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
 
 def number(value: float) -> str:
     """With as many places as make sense to people."""
+    if not value:
+        return "0"
     for limit, places in ((1, 3), (10, 2), (100, 1)):
         if abs(value) < limit:
             return f"{value:.{places}f}"
@@ -67,7 +75,8 @@ def _ratio_cell(results: Results, work: str, peer: str) -> str:
 def _aim_cell(results: Results, work: str) -> str:
     for bound in bounds_of(work):
         if bound.is_aim and bound.peer in results.summary(work):
-            return f"{bound.peer} {_limit(bound)}: {bound.verdict(results.figures(work))}"
+            label = LABELS.get(bound.peer, bound.peer)
+            return f"{label} {_limit(bound)}: {bound.verdict(results.figures(work))}"
     return ""
 
 
@@ -82,7 +91,7 @@ def ratios(results: Results) -> Iterator[str]:
         shown = f"{ours[cost.key]:.{cost.places}f} {cost.heading}" if ours else "failed"
         cells = [_ratio_cell(results, name, peer) for peer in peers]
         rows.append([f"{WORKS[name].title} ({name})", shown, *cells, _aim_cell(results, name)])
-    head = ["work", "cost here", *(f"to {peer}" for peer in peers), "aim"]
+    head = ["work", "cost here", *(f"to {LABELS.get(peer, peer)}" for peer in peers), "aim"]
     yield from table(head, rows)
 
 
