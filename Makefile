@@ -45,9 +45,11 @@ $(BENCH_STAMP): $(STAMP)
 	$(BIN)/pip install -q --disable-pip-version-check -e '.[bench]'
 	@touch $@
 
+BENCH_OPTIONS = $(strip $(if $(QUICK),--quick) $(if $(SOAK),--soak) \
+    $(if $(AGAINST),--against '$(AGAINST)') $(if $(DOCS),--write-docs) $(OPTIONS))
+
 bench: $(BENCH_STAMP)
-	$(BIN)/python -m bench.run $(if $(QUICK),--quick) $(if $(SOAK),--soak) \
-	    $(if $(AGAINST),--against '$(AGAINST)') $(if $(DOCS),--write-docs) $(OPTIONS)
+	$(BIN)/python -m bench.run $(BENCH_OPTIONS)
 
 clean:
 	rm -rf $(VENV) build dist bench/build bench/results .pytest_cache .mypy_cache .ruff_cache .hypothesis lib/*.egg-info

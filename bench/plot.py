@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from bench import OURS, Failure
-from bench.report import ratio
+from bench.report import LABELS, ratio
 from bench.results import Results
 from bench.scenarios import KINDS, WORKS
 
@@ -25,6 +25,8 @@ def points(results: Results) -> dict[str, dict[str, float]]:
         if name in WORKS:
             figure = KINDS[WORKS[name].mode].cost.key
             summary = results.summary(name)
+            if len(results.figures(name)) == 1:
+                continue
             for proxy, outcome in summary.items():
                 times = ratio(outcome, summary.get(OURS, Failure("not measured")), figure)
                 if times:
@@ -50,7 +52,7 @@ def draw(results: Results, target: Path) -> bool:
     for proxy, values in found.items():
         color, marker = STYLES.get(proxy, OTHER_STYLE)
         places = [rows[title] for title in values]
-        label = "this program" if proxy == OURS else proxy
+        label = "this program" if proxy == OURS else LABELS.get(proxy, proxy)
         size = 16 if proxy == OURS else 8
         axes.plot(
             list(values.values()),

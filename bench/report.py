@@ -68,8 +68,8 @@ def _ratio_cell(results: Results, work: str, peer: str) -> str:
         return _why_not(summary.get(peer))
     bounds = [bound for bound in bounds_of(work) if bound.peer == peer and not bound.is_aim]
     for bound in bounds:
-        return f"{value:.2f} ({_limit(bound)}: {bound.verdict(results.figures(work))})"
-    return f"{value:.2f}"
+        return f"{number(value)} ({_limit(bound)}: {bound.verdict(results.figures(work))})"
+    return number(value)
 
 
 def _aim_cell(results: Results, work: str) -> str:
@@ -82,7 +82,7 @@ def _aim_cell(results: Results, work: str) -> str:
 
 def ratios(results: Results) -> Iterator[str]:
     """The table of ratios, with the verdicts."""
-    works = [name for name in results.outcomes if name in WORKS]
+    works = [name for name, by in results.outcomes.items() if name in WORKS and len(by) > 1]
     peers = [name for name in results.about["proxies"] if name != OURS]
     rows = []
     for name in works:
@@ -122,7 +122,7 @@ def _row(
     cost = columns[0].key
     value = ratio(results.summary(name).get(OURS), figures, cost)
     if proxy != OURS and value is not None:
-        compared = f"{value:.2f}"
+        compared = number(value)
     for bound in bounds_of(name):
         if bound.peer == proxy and not bound.is_aim:
             limit, verdict = _limit(bound), bound.verdict(results.figures(name))
@@ -163,7 +163,7 @@ def _own(results: Results, name: str) -> str:
     if isinstance(outcome, Failure):
         return f"failed, {_one_line(outcome.reason)}"
     shown = {key: value for key, value in outcome.items() if key != "failed_rounds"}
-    return ", ".join(f"{key} {number(value)}" for key, value in shown.items())
+    return ", ".join(f"{key.replace('_', ' ')} {number(value)}" for key, value in shown.items())
 
 
 def _one_line(text: str) -> str:
@@ -202,7 +202,7 @@ def verdict_line(results: Results) -> str:
 def short(results: Results) -> str:
     """The tables of what is bounded, and the sum of it."""
     lines: list[str] = []
-    if any(name in WORKS for name in results.outcomes):
+    if any(name in WORKS and len(by) > 1 for name, by in results.outcomes.items()):
         lines += [*ratios(results), ""]
     own = list(own_bounds(results))
     if own:

@@ -31,7 +31,7 @@ from bench.stage import Theatre
 
 AGAINST = "against"
 QUICK_PEERS = ("nginx", "perdition")
-QUICK_ROUNDS, QUICK_SECONDS = 2, 1.0
+QUICK_ROUNDS, QUICK_SECONDS = 3, 1.0
 ROUNDS, SECONDS = 3, 3.0
 
 
@@ -245,6 +245,9 @@ def main() -> int:
     except (BenchError, OSError) as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("bench: stopped; nothing is written", file=sys.stderr)
+        return 128 + signal.SIGINT
     print(f"{results.about['took_seconds']:.0f} s. Written: {' '.join(map(str, files))}")
     return 0
 

@@ -114,14 +114,14 @@ class Stage:
         (logs / "proxy.log").chmod(0o666)
         stub_ports = {"imap": next(self._theatre.ports), "pop3": next(self._theatre.ports)}
         self.stub = self._tree([str(BUILD / "stub"), *map(str, stub_ports.values())])
-        self._wait_for(stub_ports[self._protocol], self.stub, reads=True)
+        self._wait_for("the stub", stub_ports[self._protocol], self.stub, reads=True)
         ports = self.port, stub_ports[self._protocol], next(self._theatre.ports)
         filled = words(
             self._protocol, self._tls, ports, self._directory, self._theatre.certificates
         )
         started = time.monotonic()
         self.proxy = self._tree(self._peer.start_command(filled))
-        self._wait_for(self.port, self.proxy, reads=self._tls != "tls")
+        self._wait_for(self._peer.name, self.port, self.proxy, reads=self._tls != "tls")
         self.seconds_to_greeting = time.monotonic() - started
 
     def _tree(self, command: list[str]) -> Tree:
@@ -130,7 +130,7 @@ class Stage:
             Tree(command, self._theatre.accounting, log, self._directory)
         )
 
-    def _wait_for(self, port: int, tree: Tree, *, reads: bool) -> None:
+    def _wait_for(self, name: str, port: int, tree: Tree, *, reads: bool) -> None:
         """Wait until somebody accepts, and greets if he speaks first."""
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline:
@@ -143,7 +143,7 @@ class Stage:
                 if not reads or sock.recv(1):
                     return
             time.sleep(_PAUSE)
-        raise BenchError(f"{self._peer.name} does not start: {self.last_words()}")
+        raise BenchError(f"{name} does not start: {self.last_words()}")
 
     def last_words(self) -> str:
         """The ends of the logs."""

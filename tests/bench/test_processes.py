@@ -19,7 +19,7 @@ TABLE = """\
 
 
 def test_a_stat_is_read_whatever_the_name_is() -> None:
-    assert parse_stat(STAT) == Stat(pid=42, parent=7, session=39, ticks=110)
+    assert parse_stat(STAT) == Stat(pid=42, parent=7, session=39, ticks=33, ended_ticks=77)
 
 
 def test_zombies_are_known() -> None:
@@ -28,11 +28,13 @@ def test_zombies_are_known() -> None:
 
 def test_a_tree_has_descendants_and_those_of_its_session() -> None:
     stats = [
-        Stat(pid=5, parent=4, session=5, ticks=0),  # its own session, but a grandchild
-        Stat(pid=4, parent=2, session=2, ticks=0),
-        Stat(pid=2, parent=1, session=2, ticks=0),
-        Stat(pid=6, parent=1, session=2, ticks=0),  # its parent has ended
-        Stat(pid=7, parent=1, session=7, ticks=0),
+        Stat(
+            pid=5, parent=4, session=5, ticks=0, ended_ticks=0
+        ),  # its own session, but a grandchild
+        Stat(pid=4, parent=2, session=2, ticks=0, ended_ticks=0),
+        Stat(pid=2, parent=1, session=2, ticks=0, ended_ticks=0),
+        Stat(pid=6, parent=1, session=2, ticks=0, ended_ticks=0),  # its parent has ended
+        Stat(pid=7, parent=1, session=7, ticks=0, ended_ticks=0),
     ]
     assert {stat.pid for stat in tree_of(2, stats)} == {2, 4, 5, 6}
 
