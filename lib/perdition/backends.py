@@ -37,7 +37,7 @@ class Backends:
     """The real servers that a log-in may go to.
 
     Attributes:
-        default_servers: `outgoing_server`, taken apart.
+        default_servers: `outgoing_server`, taken apart, with their ports.
         default_port: `outgoing_port`.
         turn: the counter behind the round robin.
         connect_timeout: seconds for each address, 0 for the kernel's limit.
@@ -57,14 +57,14 @@ class Backends:
             found: what the map or the client named; None or without host for the default.
         """
         if found is not None and found.host:
-            return [self._with_port(found)]
+            return [found if found.port else found._replace(port=self.default_port)]
         if not self.default_servers:
             return []
         servers = self.default_servers
         if len(servers) > 1:
             first = self.turn.take() % len(servers)
             servers = [*servers[first:], *servers[:first]]
-        return [self._with_port(server) for server in servers if server.host]
+        return [server for server in servers if server.host]
 
     def nameless(self, found: ServerItem | None) -> ServerItem:
         """What the log has for a server where there is no candidate."""
@@ -81,6 +81,3 @@ class Backends:
         return net.connect(
             *(server.host, server.port, self.connect_timeout, patience), keepalive=self.keepalive
         )
-
-    def _with_port(self, server: ServerItem) -> ServerItem:
-        return server if server.port else server._replace(port=self.default_port)

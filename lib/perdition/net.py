@@ -30,12 +30,13 @@ class ServerItem(NamedTuple):
         )
 
 
-def parse_item(text: str, delimiter: str) -> ServerItem:
+def parse_item(text: str, delimiter: str, default_port: str = "") -> ServerItem:
     """Take ``[user<delimiter>]host[:port]`` apart (reference: options.md section 8, maps.md 3).
 
     Args:
         text: the item; an IPv6 address stands in brackets, or by itself without a port.
         delimiter: what stands between user and host.
+        default_port: of an item without one.
 
     Raises:
         Ambiguous: an IPv6 address without brackets, whose end may be a port.
@@ -45,13 +46,13 @@ def parse_item(text: str, delimiter: str) -> ServerItem:
         user, rest = "", text
     if rest.startswith("[") and "]" in rest:
         host, _, after = rest[1:].rpartition("]")
-        return ServerItem(user, host, after.removeprefix(":"))
+        return ServerItem(user, host, after.removeprefix(":") or default_port)
     host, _, port = rest.rpartition(":") if ":" in rest else (rest, "", "")
     if rest.count(":") > 1 and is_address(rest):
         if port.isdecimal() and is_address(host):
             raise Ambiguous(f"{rest}: write [{host}]:{port} or [{rest}]")
-        return ServerItem(user, rest, "")
-    return ServerItem(user, host, port)
+        return ServerItem(user, rest, default_port)
+    return ServerItem(user, host, port or default_port)
 
 
 @functools.lru_cache(maxsize=1024)

@@ -17,6 +17,10 @@ class AddedOptions(GeneralOptions):
         "Worker processes; 0 for as many as the CPUs that this process may use.",
         metavar="COUNT",
     )
+    no_affinity: bool = flag(
+        "Let workers run on any CPU. Without it, where each CPU has its share of them, each worker "
+        "stays on one: its threads take turns, and are not woken on two CPUs at a time."
+    )
     login_threads: int = option(
         256,
         kinds.AT_LEAST_TWO,

@@ -33,6 +33,7 @@ class Gdbm:
             tell: is told, once, why the file is not read any more though it has changed.
         """
         self._path = Path(option or DEFAULT)
+        self._name = str(self._path)
         self._tell = tell
         self._lock = threading.Lock()
         self._copy: File | None = None
@@ -65,7 +66,7 @@ class Gdbm:
         """Copy the file if it is not the one that was looked at last."""
         before = self._stamp
         try:
-            status = self._path.stat()
+            status = os.stat(self._name)  # noqa: PTH116 - at each look-up, and half as long
             self._stamp = (status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size)
             if self._stamp == before:
                 return
@@ -85,7 +86,7 @@ class Gdbm:
             self._copy, self._trouble = copy, ""
 
     def _report(self, reason: str) -> None:
-        trouble = f"{self._path}: {reason}"
+        trouble = f"{self._name}: {reason}"
         if self._copy is not None and trouble != self._trouble:
             self._tell(f"{trouble}: what it held before stays in use")
         self._trouble = trouble

@@ -50,11 +50,11 @@ class Wire:
     def take_unsent(self) -> bytes:
         """Hand over what was said since the last time, up to the next pause."""
         parts = self._until_pause()
-        if len(parts) == len(self.unsent):
-            self.unsent.clear()
-        else:
+        if self._pauses:
             for _ in parts:
                 self.unsent.popleft()
+        else:
+            self.unsent.clear()
         if not parts:
             return b""
         parts.append(b"")

@@ -85,9 +85,10 @@ def listen_on(host: str, port: str, *, keepalive: bool) -> socket.socket:
 
 def ends_of(client: Sequence[object], local: Sequence[object]) -> Ends:
     """The ends of a connection; IPv4 addresses mapped into IPv6 are shown as what they are."""
+    there, here = str(client[0]), str(local[0])
     return Ends(
-        str(client[0]).removeprefix("::ffff:"),
-        int(str(client[1])),
-        str(local[0]).removeprefix("::ffff:"),
-        int(str(local[1])),
+        there.removeprefix("::ffff:"),
+        client[1],  # type: ignore[arg-type]
+        here.removeprefix("::ffff:"),
+        local[1],  # type: ignore[arg-type]
     )

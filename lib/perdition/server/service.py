@@ -93,7 +93,10 @@ def make_service(
         ),
         find=find,
         backends=Backends(
-            tuple(net.parse_item(each, delimiter) for each in options.outgoing_server),
+            tuple(
+                net.parse_item(each, delimiter, options.outgoing_port)
+                for each in options.outgoing_server
+            ),
             options.outgoing_port,
             turn,
             options.connect_timeout,

@@ -135,6 +135,8 @@ class Worker:
             (signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGCHLD),
         )
         signal.pthread_sigmask(signal.SIG_SETMASK, [])
+        if not self.options.no_affinity:
+            stay_on_a_cpu(self.place, self.options.workers)
         if ids is not None:
             privileges.drop(ids)
         setproctitle.setproctitle(f"{self.options.program}: worker {self.place}")
@@ -251,6 +253,23 @@ class Worker:
         with self._count_lock:
             self._count -= 1
             self.slot.set(self._count)
+
+
+def stay_on_a_cpu(place: int, workers: int) -> None:
+    """Have this process on one CPU, where all have the same number of workers then.
+
+    Threads that wait for the interpreter's lock would be woken on another CPU, and wait there.
+    A thread that has let go of it for a moment, in a system call, is not overtaken on one CPU.
+
+    Args:
+        place: which of the workers it is.
+        workers: how many there are; 0 for as many as CPUs.
+    """
+    cpus = sorted(os.sched_getaffinity(0))
+    if workers % len(cpus) == 0:
+        # A sandbox may not allow it: then it is not done.
+        with contextlib.suppress(OSError):
+            os.sched_setaffinity(0, {cpus[place % len(cpus)]})
 
 
 def look_after(patience: Patience) -> None:

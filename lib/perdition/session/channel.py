@@ -111,26 +111,18 @@ class Channel:
             if wire.take_pause():
                 self.pause(delay)
                 continue
-            self.send(self.take_unsent(wire))
+            data = self.take_unsent(wire)
+            self.patience.begin(self._descriptor, self.timeout)
+            try:
+                self._write(data)
+            except (OSError, ValueError) as error:
+                raise self._ended() from error
 
     def take_unsent(self, wire: Wire) -> bytes:
         """Take what the dialogue has said, for somebody else to send it."""
         if self._said is not None:
             self._said(wire.shown())
         return wire.take_unsent()
-
-    def send(self, data: bytes) -> None:
-        """Send octets.
-
-        Raises:
-            PeerGone: the connection has ended.
-            PeerSilent: the peer does not take them.
-        """
-        self.patience.begin(self._descriptor, self.timeout)
-        try:
-            self._write(data)
-        except (OSError, ValueError) as error:
-            raise self._ended() from error
 
     def _ended(self) -> PeerGone | PeerSilent:
         """What has happened, where the connection has ended."""
