@@ -6,7 +6,6 @@ import syslog
 import time
 import traceback
 from pathlib import Path
-from typing import NamedTuple
 
 ERROR, WARNING, NOTICE, INFO, DEBUG = (
     syslog.LOG_ERR,
@@ -37,25 +36,32 @@ class LogOpenFailed(Exception):
     """The log cannot be opened; the text has the reason."""
 
 
-class Who(NamedTuple):
+class Who:
     """Whose log-in a line is about.
 
     Attributes:
-        peers: the connection's two ends, as `peers` gives them.
-        authorisation: the authorisation identity, None where there is none.
-        user: the authentication identity, None where nobody has tried yet.
+        peers: the connection's two ends.
+        user: the authentication identity.
+        ids: the identities, as all lines have them.
     """
 
-    peers: str
-    authorisation: str | None = None
-    user: str | None = None
+    __slots__ = ("ids", "peers", "user")
 
-    @property
-    def ids(self) -> str:
-        """The identities, as all lines have them."""
-        authorisation = "NONE" if self.authorisation is None else f'"{escape(self.authorisation)}"'
-        user = "(null)" if self.user is None else escape(self.user)
-        return f'authorisation_id={authorisation} authentication_id="{user}"'
+    def __init__(
+        self, peers: str, authorisation: str | None = None, user: str | None = None
+    ) -> None:
+        """A log-in.
+
+        Args:
+            peers: the connection's two ends.
+            authorisation: the authorisation identity, None where there is none.
+            user: the authentication identity, None where nobody has tried yet.
+        """
+        self.peers = peers
+        self.user = user
+        shown = "NONE" if authorisation is None else f'"{escape(authorisation)}"'
+        name = "(null)" if user is None else escape(user)
+        self.ids = f'authorisation_id={shown} authentication_id="{name}"'
 
     def __str__(self) -> str:
         return f"{self.peers} {self.ids}"
@@ -164,7 +170,7 @@ class Log:
         self.level = level
         self.facility = facility
         self.descriptor: int | None = None
-        self._stamp = (0, 0, b"")
+        self._stamp = (0, b"")
         if facility.startswith(("-", "+")):
             self.descriptor = 1 if facility.startswith("-") else 2
         elif facility.startswith("/"):
@@ -263,10 +269,14 @@ class Log:
 
     def _beginning(self) -> bytes:
         """Time stamp, program and process, made once a second."""
-        second, process = int(time.time()), os.getpid()
+        second = int(time.time())
         stamp = self._stamp
-        if stamp[0] != second or stamp[1] != process:
+        if stamp[0] != second:
             shown = time.strftime("%b %e %H:%M:%S", time.localtime(second))
-            stamp = (second, process, f"{shown} {self.ident}[{process}]: ".encode())
+            stamp = (second, f"{shown} {self.ident}[{os.getpid()}]: ".encode())
             self._stamp = stamp
-        return stamp[2]
+        return stamp[1]
+
+    def begin_process(self) -> None:
+        """This is another process than before: lines begin with its number from now on."""
+        self._stamp = (0, b"")

@@ -6,11 +6,13 @@ rest; a session that is idle for too long is ended.
 """
 
 import contextlib
+import math
 import os
 import select
 import socket
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 
 from perdition import logs
@@ -62,6 +64,8 @@ class Relay:
         self._epoll = select.epoll()
         self._ends: dict[int, End] = {}
         self._timetable = Timetable()
+        # Sessions of which one side has ended, and the moment to look at them again.
+        self._leaving: deque[tuple[float, Relayed]] = deque()
         self._lock = threading.Lock()
         self._buffer = bytearray(READ_SIZE)
         self._view = memoryview(self._buffer)
@@ -209,9 +213,7 @@ class Relay:
         self._pass_end(end.other)
         if relayed.is_open:
             self._interest(end)
-            with self._lock:
-                self._timetable.drop(relayed)
-                self._schedule(relayed)
+            self._leaving.append((self._now + HALF_CLOSED_SECONDS, relayed))
 
     def _pass_end(self, end: End) -> None:
         """Tell a peer that the other one has ended, when it has got everything."""
@@ -242,16 +244,11 @@ class Relay:
 
     def _schedule(self, relayed: Relayed) -> None:
         """Note when something has to be done about a session; the lock is held."""
-        idle = self._idle_limit(relayed)
-        if idle and self.relog:
-            self._timetable.put(relayed, min(relayed.active + idle, relayed.relog + self.relog))
-        elif idle:
-            self._timetable.put(relayed, relayed.active + idle)
-        elif self.relog:
-            self._timetable.put(relayed, relayed.relog + self.relog)
-
-    def _idle_limit(self, relayed: Relayed) -> int:
-        return HALF_CLOSED_SECONDS if relayed.has_ended_side else self.timeout
+        moment = relayed.active + self.timeout if self.timeout else math.inf
+        if self.relog:
+            moment = min(moment, relayed.relog + self.relog)
+        if moment < math.inf:
+            self._timetable.put(relayed, moment)
 
     def _keep_time(self, now: float) -> float:
         """Do what the timetable says.
@@ -262,13 +259,11 @@ class Relay:
         with self._lock:
             due = self._timetable.take(now)
         for relayed in due:
-            if not relayed.is_open:
+            if not relayed.is_open or relayed.has_ended_side:
                 continue
-            idle = self._idle_limit(relayed)
-            if idle and now >= relayed.active + idle:
-                if not relayed.has_ended_side:
-                    self.log.info("Timeout piping data.")
-                    self._say_timeout(relayed.client)
+            if self.timeout and now >= relayed.active + self.timeout:
+                self.log.info("Timeout piping data.")
+                self._say_timeout(relayed.client)
                 self._finish(relayed)
                 continue
             if self.relog and now >= relayed.relog + self.relog:
@@ -276,8 +271,21 @@ class Relay:
                 self.log.notice(relayed.auth_line)
             with self._lock:
                 self._schedule(relayed)
+        self._see_off(now)
         with self._lock:
             return min(self._timetable.next(), now + TICK)
+
+    def _see_off(self, now: float) -> None:
+        """End sessions of which one side has ended, and nothing has moved since."""
+        leaving = self._leaving
+        while leaving and leaving[0][0] <= now:
+            _moment, relayed = leaving.popleft()
+            if not relayed.is_open:
+                continue
+            if now >= relayed.active + HALF_CLOSED_SECONDS:
+                self._finish(relayed)
+            else:
+                leaving.append((relayed.active + HALF_CLOSED_SECONDS, relayed))
 
     def _say_timeout(self, client: End) -> None:
         """Tell the client why we close, where its protocol has words for that."""

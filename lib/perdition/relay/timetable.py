@@ -21,15 +21,17 @@ class Timetable:
         """Note that session for a moment."""
         second = int(moment) + 1
         relayed.due = second
-        if second not in self._seconds:
-            self._seconds[second] = set()
+        those = self._seconds.get(second)
+        if those is None:
+            those = self._seconds[second] = set()
             heapq.heappush(self._order, second)
-        self._seconds[second].add(relayed)
+        those.add(relayed)
 
     def drop(self, relayed: Relayed) -> None:
         """Forget a session."""
-        if relayed.due in self._seconds:
-            self._seconds[relayed.due].discard(relayed)
+        those = self._seconds.get(relayed.due)
+        if those is not None:
+            those.discard(relayed)
 
     def next(self) -> float:
         """The moment of the next ones."""

@@ -238,6 +238,7 @@ class Master:
             keep.append(self.log.descriptor)
         self.log.let_go()
         self.launcher.detach(keep, SUCCESS, FAILURE)
+        self.log.begin_process()
         if self.pid_file is not None:
             self.pid_file.write()
 
@@ -264,6 +265,7 @@ class Master:
         """The child's side of the fork: never returns."""
         status = 1
         try:
+            self.log.begin_process()
             signals.close()
             other.close()
             self.launcher.forget()
