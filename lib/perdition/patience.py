@@ -107,23 +107,10 @@ class Patience:
     def forget(self, descriptor: int) -> None:
         """A connection is about to be closed: its number may soon be another one's."""
         with self._lock:
-            self._drop(descriptor)
-
-    def _drop(self, descriptor: int) -> None:
-        self._client, self._peer = (
-            -1 if each == descriptor else each for each in (self._client, self._peer)
-        )
-        self.end()
-
-    @contextlib.contextmanager
-    def guarding(self, descriptor: int) -> Iterator[None]:
-        """Let nobody end a connection from outside in the body; if that fails it is closed."""
-        with self._lock:
-            try:
-                yield
-            except BaseException:
-                self._drop(descriptor)
-                raise
+            self._client, self._peer = (
+                -1 if each == descriptor else each for each in (self._client, self._peer)
+            )
+            self.end()
 
 
 def shut_down(descriptor: int) -> None:

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 
 import pytest
 
+from perdition.patience import Patience
+from perdition.protocols.wire import Wire
+from perdition.session.channel import Channel
 from perdition.tls import TlsFailed
 from perdition.tls.contexts import listening_context
 from perdition.tls.handshakes import describe
@@ -153,15 +156,28 @@ def client_context(path=""):
     return context
 
 
-def wrap(tls, sock, name=HOST):
-    """Start TLS; the socket is closed where that fails."""
-    wrapped = tls.start(sock, name)
+@contextlib.contextmanager
+def speaking(tls, sock, name=HOST):
+    """A channel with TLS on a socket."""
+    channel = Channel(sock, Patience(sock.fileno(), 0), timeout=0)
     try:
-        tls.finish(wrapped, name)
-    except BaseException:
-        wrapped.close()
-        raise
-    return wrapped
+        channel.start_tls(tls, name, implicit=True)
+        yield channel
+    finally:
+        channel.close()
+
+
+def start(tls, sock):
+    """Start TLS; nothing more."""
+    with speaking(tls, sock):
+        return
+
+
+def say(channel, text):
+    """Say a line."""
+    wire = Wire()
+    wire.say(text)
+    channel.flush(wire)
 
 
 def connect(to, context, server_name=HOST):
@@ -169,10 +185,9 @@ def connect(to, context, server_name=HOST):
     ours, theirs = connected()
     with theirs, in_thread(serve, context, theirs):
         try:
-            with wrap(to, ours, server_name) as connection:
-                return describe(connection)
+            with speaking(to, ours, server_name) as channel:
+                return describe(channel.stream.tls)
         except TlsFailed as failure:
-            assert ours.fileno() == -1
             return failure.reason
 
 
@@ -181,9 +196,8 @@ def accept(on, context):
     ours, theirs = connected()
     with theirs, in_thread(use, context, theirs):
         try:
-            with wrap(on, ours) as connection:
-                connection.sendall(b"*")
-                return describe(connection)
+            with speaking(on, ours) as channel:
+                say(channel, b"*")
+                return describe(channel.stream.tls)
         except TlsFailed as failure:
-            assert ours.fileno() == -1
             return failure.reason

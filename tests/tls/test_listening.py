@@ -8,6 +8,7 @@ import warnings
 
 import pytest
 
+from perdition.session.channel import PeerGone
 from perdition.tls import TlsFailed
 from perdition.tls.contexts import outgoing
 from tls.conftest import (
@@ -27,10 +28,11 @@ from tls.conftest import (
     client_context,
     connect,
     connected,
+    say,
     server_context,
+    speaking,
     too_long,
     use,
-    wrap,
 )
 
 
@@ -159,9 +161,9 @@ def test_session_is_resumed_in_another_process(listening, highest):
         child = os.fork()
         if not child:
             theirs.close()
-            with contextlib.suppress(TlsFailed, OSError), wrap(on, ours) as connection:
-                connection.sendall(b"*")
-                connection.recv(1)
+            with contextlib.suppress(TlsFailed, PeerGone), speaking(on, ours) as channel:
+                say(channel, b"*")
+                channel.receive()
             os._exit(0)
         ours.close()
         seen = []
@@ -181,8 +183,8 @@ def test_session_with_a_clients_certificate_is_resumed(pki, listening):
             target=use, args=(context, theirs, seen), kwargs={"session": session}
         )
         client.start()
-        with wrap(on, ours) as connection:
-            connection.sendall(b"*")
+        with speaking(on, ours) as channel:
+            say(channel, b"*")
             client.join(TIMEOUT)
         [(session, was_reused)] = seen
         assert was_reused is reused

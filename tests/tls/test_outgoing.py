@@ -1,13 +1,18 @@
 """The real server's certificate, and handshakes that come to nothing."""
 
+import contextlib
 import shutil
 import socket
 import ssl
 import struct
 import sys
+import threading
+import time
 
 import pytest
 
+from perdition.patience import Patience
+from perdition.session.channel import Channel
 from perdition.tls import OUTGOING_FAILED, TlsFailed, TlsSetupError, chains
 from perdition.tls.contexts import outgoing
 from support.certificates import certificates_pem, hashed_name
@@ -32,8 +37,8 @@ from tls.conftest import (
     in_thread,
     serve,
     server_context,
+    start,
     too_long,
-    wrap,
 )
 
 # Found out with 2.2: (what the server shows, ca_file, depth, flags, outcome).
@@ -192,11 +197,10 @@ def test_unreadable_authorities_fail_each_connection_and_not_the_start(
     )
     ours, theirs = connected()
     with theirs, pytest.raises(TlsFailed, match="no certificate authorities") as failure:
-        wrap(to, ours, HOST)
+        start(to, ours)
     assert failure.value.log_lines == (
         f'Error loading certificate authority: file="/nonexistent" path="{shown}"',
     )
-    assert ours.fileno() == -1
 
 
 def test_unreadable_authorities_do_not_matter_without_verification(pki, given):
@@ -233,16 +237,14 @@ def test_peer_without_tls_is_a_protocol_error(given):
     ours, theirs = connected()
     theirs.sendall(b"* OK IMAP4 ready\r\n")
     with theirs, pytest.raises(TlsFailed, match="protocol error: wrong version number"):
-        wrap(outgoing(given()), ours, HOST)
-    assert ours.fileno() == -1
+        start(outgoing(given()), ours)
 
 
 def test_peer_that_leaves_is_a_failure(given):
     ours, theirs = connected()
     theirs.close()
     with pytest.raises(TlsFailed):
-        wrap(outgoing(given()), ours, HOST)
-    assert ours.fileno() == -1
+        start(outgoing(given()), ours)
 
 
 def test_peer_that_has_reset_the_connection_is_a_failure(listening):
@@ -252,16 +254,26 @@ def test_peer_that_has_reset_the_connection_is_a_failure(listening):
     theirs.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     theirs.close()
     with pytest.raises(TlsFailed, match="connection lost in the handshake: "):
-        wrap(listening(), ours)
-    assert ours.fileno() == -1
+        start(listening(), ours)
 
 
-def test_silent_peer_is_left_after_the_sockets_timeout(given):
+def test_silent_peer_is_left_when_the_wait_is_over(given):
     ours, theirs = connected()
-    ours.settimeout(0.01)
-    with theirs, pytest.raises(TlsFailed, match="the handshake took too long"):
-        wrap(outgoing(given()), ours, HOST)
-    assert ours.fileno() == -1
+    ours.settimeout(None)
+    patience = Patience(ours.fileno(), 0)
+    channel = Channel(ours, patience, timeout=5)
+    over = threading.Event()
+
+    def look_after():
+        while not over.wait(0.01):
+            patience.check(time.monotonic() + 5)
+
+    with contextlib.closing(channel), theirs, in_thread(look_after):
+        try:
+            with pytest.raises(TlsFailed, match="the handshake took too long"):
+                channel.start_tls(outgoing(given()), HOST, implicit=True)
+        finally:
+            over.set()
 
 
 def test_surprise_in_a_check_closes_the_socket(pki, given, monkeypatch):
@@ -276,5 +288,4 @@ def test_surprise_in_a_check_closes_the_socket(pki, given, monkeypatch):
         in_thread(serve, server_context(pki.file("leaf")), theirs),
         pytest.raises(KeyboardInterrupt),
     ):
-        wrap(to, ours, HOST)
-    assert ours.fileno() == -1
+        start(to, ours)

@@ -1,16 +1,16 @@
 """The two peers of an established session, as the relay has them."""
 
 import contextlib
-import os
 import socket
 import ssl
 
 from perdition.logs import Who
 from perdition.relay.pipe import Pipe
+from perdition.tls.stream import RECORD_SIZE, Stream
 
-# An alert and its record are some dozens of octets.
-ALERT_SIZE = 1024
-WOULD_BLOCK = (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
+WOULD_BLOCK = (BlockingIOError, InterruptedError, ssl.SSLWantReadError)
+# What TLS may have to say by itself to a peer that does not read.
+OWN_LIMIT = 65536
 
 
 class End:
@@ -22,7 +22,7 @@ class End:
         relayed: the session.
         other: the other peer.
         incoming: what comes from it; the other one's outgoing.
-        outgoing: what goes to it.
+        outgoing: what goes to it, as it goes over the network.
         events: what the loop waits for on it.
     """
 
@@ -31,31 +31,48 @@ class End:
     incoming: Pipe
     other: "End"
 
-    def __init__(self, sock: socket.socket, relayed: "Relayed", early: bytes) -> None:
-        """A peer; early is what came from the other one before."""
+    def __init__(self, sock: socket.socket, relayed: "Relayed") -> None:
         self.sock = sock
         self.fd = sock.fileno()
         self.relayed = relayed
-        self.outgoing = Pipe(early)
+        self.outgoing = Pipe()
         self.events = 0
 
-    def read_into(self, buffer: bytearray) -> int:
-        """Read what there is, as far as it fits; 0 where the peer has ended its side."""
-        return self.sock.recv_into(buffer, 0, socket.MSG_DONTWAIT)
+    def read_into(self, buffer: memoryview, size: int, _raw: memoryview) -> int:
+        """Read what there is.
 
-    def write(self, data: bytes | memoryview) -> int:
-        """Write as much as the system takes; returns how many octets."""
-        return self.sock.send(data, socket.MSG_DONTWAIT)
+        Args:
+            buffer: where it goes to; it is longer than size by a TLS record and more.
+            size: how much is read from the network at most.
+            _raw: of that size, for what is encrypted.
+
+        Returns:
+            How many octets; 0 where the peer has ended its side.
+
+        Raises:
+            WOULD_BLOCK: nothing yet.
+            OSError, ValueError: the connection is broken.
+        """
+        return self.sock.recv_into(buffer, size, socket.MSG_DONTWAIT)
+
+    def deliver(self, data: memoryview | bytes) -> bytes:
+        """Send to the peer; returns what the system has not taken, as it goes over the network."""
+        try:
+            sent = self.sock.send(data, socket.MSG_DONTWAIT)
+        except WOULD_BLOCK:
+            sent = 0
+        return b"" if sent == len(data) else bytes(data[sent:])
+
+    def resume(self) -> None:
+        """Send more of what is pending."""
+        pipe = self.outgoing
+        pipe.sent(self.sock.send(pipe.pending, socket.MSG_DONTWAIT))
 
     def say_first(self, data: bytes) -> None:
-        """Say something before everything else; it is not counted among what is relayed."""
-        data += self.outgoing.pending
-        try:
-            sent = self.write(data)
-        except (OSError, ValueError):
-            # The loop tries again, and sees what is wrong.
-            sent = 0
-        self.outgoing.pending = data[sent:]
+        """Say something before there is anything else, and before the loop knows the session."""
+        with contextlib.suppress(OSError, ValueError):
+            # If it is broken the loop will see it.
+            self.outgoing.pending = self.deliver(data)
 
     def end_side(self) -> None:
         """Tell the peer that nothing more comes."""
@@ -68,38 +85,75 @@ class End:
 
 
 class TlsEnd(End):
-    """A peer that TLS is spoken with."""
+    """A peer that TLS is spoken with.
 
-    __slots__ = ()
+    Attributes:
+        stream: TLS, after the handshake.
+    """
 
-    sock: ssl.SSLSocket
+    __slots__ = ("stream",)
 
-    def __init__(self, sock: ssl.SSLSocket, relayed: "Relayed", early: bytes) -> None:
-        super().__init__(sock, relayed, early)
-        sock.setblocking(False)
+    def __init__(self, sock: socket.socket, relayed: "Relayed", stream: Stream) -> None:
+        super().__init__(sock, relayed)
+        self.stream = stream
+        if stream.has_ended:
+            self._end_network()
 
-    def read_into(self, buffer: bytearray) -> int:
+    def read_into(self, buffer: memoryview, size: int, raw: memoryview) -> int:
+        count = self.sock.recv_into(raw, size, socket.MSG_DONTWAIT)
+        stream = self.stream
         try:
-            return self.sock.read(len(buffer), buffer)  # type: ignore[return-value]
-        except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
-            return 0
+            count = stream.receive(raw[:count], buffer)
+        finally:
+            if stream.outgoing.pending:
+                self._answer()
+        if count and stream.has_ended:
+            self._end_network()
+        return count
 
-    def write(self, data: bytes | memoryview) -> int:
-        return self.sock.write(data)
+    def _end_network(self) -> None:
+        """The peer says that it has ended its side: have the loop find the end of the connection.
+
+        It may not close it, and what came before the end has to be handed on first.
+        """
+        with contextlib.suppress(OSError):
+            self.sock.shutdown(socket.SHUT_RD)
+
+    def _answer(self) -> None:
+        """Send what TLS has to say by itself; where that cannot be it goes with the next words."""
+        if not self.outgoing.pending:
+            self.outgoing.pending = End.deliver(self, self.stream.take())
+        elif self.stream.outgoing.pending > OWN_LIMIT:
+            raise ConnectionAbortedError
+
+    def deliver(self, data: memoryview | bytes) -> bytes:
+        if len(data) <= RECORD_SIZE:
+            return End.deliver(self, self.stream.encrypt(data))
+        records = self.stream.encrypt_all(data)
+        try:
+            sent = self.sock.sendmsg(records, (), socket.MSG_DONTWAIT)
+        except WOULD_BLOCK:
+            sent = 0
+        return b"" if sent == sum(map(len, records)) else b"".join(records)[sent:]
 
     def end_side(self) -> None:
-        end_sending(self.sock)
+        self._say_end()
+        super().end_side()
 
     def close(self) -> None:
-        if not self.outgoing.ended:
-            close_notify(self.sock)
+        if not self.outgoing.ended and not self.outgoing.pending:
+            self._say_end()
         self.sock.close()
 
+    def _say_end(self) -> None:
+        self.stream.end()
+        with contextlib.suppress(OSError):
+            self.sock.send(self.stream.take(), socket.MSG_DONTWAIT)
 
-def make_end(sock: socket.socket, relayed: "Relayed", early: bytes) -> End:
-    """The end for a socket."""
-    kind = TlsEnd if isinstance(sock, ssl.SSLSocket) else End
-    return kind(sock, relayed, early)  # type: ignore[arg-type]
+
+def make_end(sock: socket.socket, stream: Stream | None, relayed: "Relayed") -> End:
+    """The end for a connection, with or without TLS."""
+    return End(sock, relayed) if stream is None else TlsEnd(sock, relayed, stream)
 
 
 class Relayed:
@@ -116,8 +170,8 @@ class Relayed:
 
     def __init__(
         self,
-        connections: tuple[socket.socket, socket.socket],
-        early: tuple[bytes, bytes],
+        client: tuple[socket.socket, Stream | None],
+        server: tuple[socket.socket, Stream | None],
         who: Who,
         auth_line: str,
         now: float,
@@ -125,14 +179,14 @@ class Relayed:
         """A session from now on.
 
         Args:
-            connections: to the client and to the real server.
-            early: what is to go to each of them first.
+            client: the connection to it, and TLS where that is spoken.
+            server: the same of the real server.
             who: whose session it is.
             auth_line: the line of the log-in.
             now: this moment.
         """
-        self.client = make_end(connections[0], self, early[0])
-        self.server = make_end(connections[1], self, early[1])
+        self.client = make_end(*client, self)
+        self.server = make_end(*server, self)
         self.client.other, self.server.other = self.server, self.client
         self.client.incoming, self.server.incoming = self.server.outgoing, self.client.outgoing
         self.who = who
@@ -145,33 +199,3 @@ class Relayed:
     def has_ended_side(self) -> bool:
         """Whether one of the peers has nothing more to say."""
         return self.client.incoming.source_ended or self.server.incoming.source_ended
-
-
-def close_notify(sock: ssl.SSLSocket) -> None:
-    """Tell a TLS peer that nothing more comes (RFC 8446 section 6.1), without waiting."""
-    with contextlib.suppress(OSError, ValueError):
-        sock.unwrap()
-
-
-def end_sending(sock: ssl.SSLSocket) -> None:
-    """Tell a TLS peer that nothing more comes, and go on to read what it says.
-
-    Python's unwrap() sends close_notify and waits for the peer's. OpenSSL takes data in the place
-    of that for a fault, with which all is lost that the peer still has to say. So it is made to
-    find another socket in the descriptor, one with nothing to read, and the alert is sent on.
-    """
-    descriptor = sock.fileno()
-    with contextlib.ExitStack() as stack:
-        stack.enter_context(contextlib.suppress(OSError, ValueError))
-        ours, stand_in = socket.socketpair()
-        stack.enter_context(ours)
-        stack.enter_context(stand_in)
-        stand_in.setblocking(False)
-        real = os.dup(descriptor)
-        stack.callback(os.close, real)
-        os.dup2(stand_in.fileno(), descriptor, inheritable=False)
-        try:
-            close_notify(sock)
-        finally:
-            os.dup2(real, descriptor, inheritable=False)
-        socket.socket.send(sock, ours.recv(ALERT_SIZE, socket.MSG_DONTWAIT))

@@ -18,10 +18,10 @@ from collections.abc import Callable
 from perdition import logs
 from perdition.logs import Log, Who
 from perdition.relay.ends import WOULD_BLOCK, End, Relayed
+from perdition.relay.pipe import LARGE
 from perdition.relay.timetable import Timetable
+from perdition.tls.stream import RECORD_SIZE, Stream
 
-# Octets read at a time.
-READ_SIZE = 65536
 # How long a session lives on when one side has ended and nothing moves.
 HALF_CLOSED_SECONDS = 10
 # How long the loop waits at most: a session that was added may be due before the one known last.
@@ -67,8 +67,9 @@ class Relay:
         # Sessions of which one side has ended, and the moment to look at them again.
         self._leaving: deque[tuple[float, Relayed]] = deque()
         self._lock = threading.Lock()
-        self._buffer = bytearray(READ_SIZE)
-        self._view = memoryview(self._buffer)
+        # With room for a record the first part of which was read before.
+        self._view = memoryview(bytearray(LARGE + 2 * RECORD_SIZE))
+        self._raw = memoryview(bytearray(LARGE))
         self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._epoll.register(self._wake_read, READ)
         self._stopped = False
@@ -82,6 +83,8 @@ class Relay:
         client: socket.socket,
         server: socket.socket,
         *,
+        client_tls: Stream | None = None,
+        server_tls: Stream | None = None,
         answer: bytes = b"",
         to_server: bytes = b"",
         to_client: bytes = b"",
@@ -93,6 +96,8 @@ class Relay:
         Args:
             client: a connection, the relay's from now on.
             server: the other one.
+            client_tls: TLS with the client, where that is spoken.
+            server_tls: the same with the real server.
             answer: what the client is told first: that it is logged in.
             to_server: what came early from the client.
             to_client: what came early from the real server.
@@ -100,10 +105,14 @@ class Relay:
             auth_line: the line to log again.
         """
         relayed = Relayed(
-            (client, server), (to_client, to_server), who, auth_line, time.monotonic()
+            (client, client_tls), (server, server_tls), who, auth_line, time.monotonic()
         )
-        if answer:
-            relayed.client.say_first(answer)
+        relayed.client.outgoing.total = len(to_client)
+        relayed.server.outgoing.total = len(to_server)
+        if answer or to_client:
+            relayed.client.say_first(answer + to_client)
+        if to_server:
+            relayed.server.say_first(to_server)
         # The loop waits for this lock when it sees a peer that it does not know yet: it must not
         # change what it waits for on one of them before both are registered.
         with self._lock:
@@ -152,7 +161,7 @@ class Relay:
         """Read from a peer, nothing of which is pending, and hand on what it gave."""
         relayed, pipe = end.relayed, end.incoming
         try:
-            count = end.read_into(self._buffer)
+            count = end.read_into(self._view, pipe.size, self._raw)
             if not count:
                 self._note_end(end)
                 return
@@ -160,19 +169,21 @@ class Relay:
             pipe.total += count
             if self.traffic:
                 self._show(end, count)
-            try:
-                sent = end.other.write(self._view[:count])
-            except WOULD_BLOCK:
-                sent = 0
+            rest = end.other.deliver(self._view[:count])
         except WOULD_BLOCK:
             return
         except (OSError, ValueError):
             self._break_off(relayed)
             return
-        if sent < count:
-            pipe.received(bytes(self._view[sent:count]))
+        if rest:
+            pipe.received(rest)
             self._interest(end)
             self._interest(end.other)
+            return
+        if count >= pipe.size:
+            pipe.size = LARGE
+        if end.outgoing.pending:
+            self._interest(end)
 
     def _serve(self, end: End, events: int) -> None:
         """Do what a peer is ready for: anything but the usual."""
@@ -200,7 +211,7 @@ class Relay:
         """Give a peer more of what is pending for it."""
         pipe = end.outgoing
         if pipe.pending:
-            pipe.sent(end.write(pipe.pending))
+            end.resume()
             end.relayed.active = self._now
         if not pipe.pending and pipe.source_ended:
             self._pass_end(end)
@@ -290,8 +301,8 @@ class Relay:
     def _say_timeout(self, client: End) -> None:
         """Tell the client why we close, where its protocol has words for that."""
         if self.timeout_line and not client.outgoing.pending:
-            with contextlib.suppress(OSError):
-                client.write(self.timeout_line)
+            with contextlib.suppress(OSError, ValueError):
+                client.deliver(self.timeout_line)
 
     def _finish(self, relayed: Relayed) -> None:
         """A session has ended in order."""

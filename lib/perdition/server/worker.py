@@ -77,6 +77,8 @@ def relay_session(relay: Relay, established: Established) -> None:
     relay.add(
         established.client.sock,
         established.server.sock,
+        client_tls=established.client.stream,
+        server_tls=established.server.stream,
         answer=established.answer,
         to_server=established.to_server,
         to_client=established.to_client,

@@ -145,8 +145,8 @@ class Attempt:
             session.channel,
             channel,
             session.channel.take_unsent(session.wire),
-            session.wire.take_unread(),
-            wire.take_unread(),
+            session.wire.take_unread() + session.channel.take_early(),
+            wire.take_unread() + channel.take_early(),
             who,
             line,
         )

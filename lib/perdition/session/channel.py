@@ -11,6 +11,8 @@ from typing import Protocol
 from perdition.patience import Patience
 from perdition.protocols import T, Talk
 from perdition.protocols.wire import Wire
+from perdition.tls import TlsFailed
+from perdition.tls.stream import Stream
 
 RECEIVE_SIZE = 4096
 
@@ -24,28 +26,29 @@ class PeerSilent(Exception):
 
 
 class Tls(Protocol):
-    """TLS with one of the peers, as the options want it."""
+    """TLS with one of the peers, as the options want it. Both functions raise TlsFailed."""
 
-    def start(self, sock: socket.socket, name: str, /) -> ssl.SSLSocket:
-        """Speak TLS on a socket from now on; nothing is said yet."""
+    def start(self, name: str, /) -> Stream:
+        """TLS before the handshake."""
 
-    def finish(self, tls: ssl.SSLSocket, name: str, /) -> None:
-        """Do the handshake and the checks; raises TlsFailed."""
+    def check(self, tls: ssl.SSLObject, name: str, /) -> None:
+        """Check the peer after it."""
 
 
 class Channel:
     """A connection to a peer.
 
     Attributes:
-        sock: the socket, blocking; wrapped once TLS has started.
+        sock: the socket, blocking.
+        stream: TLS, once it has started.
         secure: "plaintext", "ssl" or "starttls", as the log has it.
         patience: the session's.
         timeout: seconds that each wait may take, 0 for no limit.
     """
 
     __slots__ = (
-        *("_descriptor", "_read", "_said", "_shown", "_write"),
-        *("patience", "secure", "sock", "timeout"),
+        *("_descriptor", "_said", "_shown"),
+        *("patience", "secure", "sock", "stream", "timeout"),
     )
 
     def __init__(
@@ -71,8 +74,7 @@ class Channel:
         self.timeout = timeout
         self.secure = "plaintext"
         self._descriptor = sock.fileno()
-        self._read: Callable[[int], bytes] = sock.recv
-        self._write: Callable[[bytes], object] = sock.sendall
+        self.stream: Stream | None = None
         self._shown = shown
         self._said = said
 
@@ -87,7 +89,7 @@ class Channel:
             # A peer that always has something more to say would be listened to for ever.
             raise PeerSilent
         try:
-            data = self._read(RECEIVE_SIZE)
+            data = self._receive_tls(self.stream) if self.stream else self.sock.recv(RECEIVE_SIZE)
         except (OSError, ValueError) as error:
             raise self._ended() from error
         if not data:
@@ -114,7 +116,9 @@ class Channel:
             data = self.take_unsent(wire)
             self.patience.begin(self._descriptor, self.timeout)
             try:
-                self._write(data)
+                if self.stream is not None:
+                    data = b"".join(self.stream.encrypt_all(data))
+                self.sock.sendall(data)
             except (OSError, ValueError) as error:
                 raise self._ended() from error
 
@@ -158,21 +162,51 @@ class Channel:
         Raises:
             TlsFailed: there is no TLS, or not with that peer.
         """
-        with self.patience.guarding(self._descriptor):
-            self.sock = wrapped = tls.start(self.sock, name)
-        self._read, self._write = wrapped.read, wrapped.sendall
+        self.stream = stream = tls.start(name)
         self.patience.begin(self._descriptor, self.timeout)
-        tls.finish(wrapped, name)
+        try:
+            while not stream.handshake():
+                self._send_unsent(stream)
+                stream.feed(self.sock.recv(RECEIVE_SIZE))
+        except (TlsFailed, OSError) as error:
+            # The peer is told why, if it still listens.
+            with contextlib.suppress(OSError):
+                self.sock.send(stream.take(), socket.MSG_DONTWAIT)
+            if self.patience.expired:
+                raise TlsFailed("the handshake took too long") from error
+            if isinstance(error, TlsFailed):
+                raise
+            raise TlsFailed(f"connection lost in the handshake: {error.strerror}") from error
+        tls.check(stream.tls, name)
         self.secure = "ssl" if implicit else "starttls"
+
+    def _receive_tls(self, stream: Stream) -> bytes:
+        """Wait for octets under TLS."""
+        while (data := stream.read(RECEIVE_SIZE)) is None:
+            self._send_unsent(stream)
+            stream.feed(self.sock.recv(RECEIVE_SIZE))
+        return data
+
+    def _send_unsent(self, stream: Stream) -> None:
+        """Send what TLS has to say by itself: what can wait goes with the next words."""
+        if stream.outgoing.pending:
+            self.sock.sendall(stream.take())
+
+    def take_early(self) -> bytes:
+        """What has come under TLS and was not received: nothing will wake who waits for it."""
+        early = b""
+        with contextlib.suppress(OSError):
+            while self.stream is not None and (data := self.stream.read(RECEIVE_SIZE)):
+                early += data
+        return early
 
     def close(self) -> None:
         """End the connection; a TLS peer is told so, but not waited for."""
         self.patience.forget(self._descriptor)
-        if isinstance(self.sock, ssl.SSLSocket):
-            with contextlib.suppress(OSError, ValueError):
-                self.sock.setblocking(False)
-                self.sock.unwrap()
         with contextlib.suppress(OSError):
+            if self.stream is not None:
+                self.stream.end()
+                self.sock.send(self.stream.take(), socket.MSG_DONTWAIT)
             self.sock.shutdown(socket.SHUT_RDWR)
         self.sock.close()
 

@@ -128,7 +128,7 @@ class Judge:
         return crypto.X509StoreContext(store, chain[0], chain[1:]).get_verified_chain()
 
 
-def presented(tls: ssl.SSLSocket) -> list[_ssl.Certificate]:
+def presented(tls: ssl.SSLObject) -> list[_ssl.Certificate]:
     """Give the certificates that the peer sent, its own first; perhaps none.
 
     getpeercert() decodes none that OpenSSL has not verified, and the public methods (since Python
@@ -139,7 +139,7 @@ def presented(tls: ssl.SSLSocket) -> list[_ssl.Certificate]:
     return [certificate for certificate in chain if certificate]
 
 
-def check_verified(policy: Policy, tls: ssl.SSLSocket) -> None:
+def check_verified(policy: Policy, tls: ssl.SSLObject) -> None:
     """Check the chain that OpenSSL verified in the handshake.
 
     There is none without a certificate, or in a resumed session whose chain was checked before.

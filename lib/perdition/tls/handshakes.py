@@ -3,7 +3,6 @@
 import contextlib
 import functools
 import re
-import socket
 import ssl
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from dataclasses import dataclass
 from perdition import certificates
 from perdition.tls import TlsFailed
 from perdition.tls.chains import Judge, Policy, check_verified, presented
+from perdition.tls.stream import Stream
 
 # RFC 1123 section 2.1, and the underscore that names in private networks have.
 HOST_NAME = re.compile(r"[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?")
@@ -28,21 +28,16 @@ class Listening:
     warnings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
-    def start(self, sock: socket.socket, _name: str = "") -> ssl.SSLSocket:
-        """Speak TLS on a socket from now on; nothing is said yet.
+    def start(self, _name: str = "") -> Stream:
+        """TLS with a client, before the handshake."""
+        return Stream(self.context, server_side=True)
+
+    def check(self, tls: ssl.SSLObject, _name: str = "") -> None:
+        """Check a client's certificate, after the handshake.
 
         Raises:
-            TlsFailed: it is not connected any more; it is closed.
+            TlsFailed: the options do not allow it.
         """
-        return start(self.context, sock, server_side=True)
-
-    def finish(self, tls: ssl.SSLSocket, _name: str = "") -> None:
-        """Do the handshake, within the socket's timeout, and check a client's certificate.
-
-        Raises:
-            TlsFailed: no handshake, or a certificate that the options do not allow.
-        """
-        handshake(tls)
         if self.context.verify_mode != ssl.CERT_NONE:
             with checking():
                 check_verified(self.policy, tls)
@@ -65,29 +60,25 @@ class OutgoingTls:
     ca_error: str = ""
     warnings: tuple[str, ...] = ()
 
-    def start(self, sock: socket.socket, server_name: str) -> ssl.SSLSocket:
-        """Speak TLS on a socket from now on; nothing is said yet.
+    def start(self, server_name: str) -> Stream:
+        """TLS with a real server, before the handshake.
 
         Args:
-            sock: a connected socket; it is used up.
             server_name: name or address of the real server, as the map or the options have it.
 
         Raises:
-            TlsFailed: it is not connected any more; it is closed.
-        """
-        return start(self.context, sock, name_for_sni(server_name))
-
-    def finish(self, tls: ssl.SSLSocket, server_name: str) -> None:
-        """Do the handshake, within the socket's timeout, and check the real server's certificate.
-
-        Checked is what the handshake has not: depth, times, self-signed certificates, the name.
-
-        Raises:
-            TlsFailed: no handshake, or a certificate that the options do not allow.
+            TlsFailed: its certificate could not be verified.
         """
         if self.ca_error:
             raise TlsFailed("no certificate authorities to verify with", self.ca_error)
-        handshake(tls)
+        return Stream(self.context, server_hostname=name_for_sni(server_name))
+
+    def check(self, tls: ssl.SSLObject, server_name: str) -> None:
+        """Check what the handshake has not: depth, times, self-signed certificates, the name.
+
+        Raises:
+            TlsFailed: the options do not allow the certificate.
+        """
         if not (self.policy or self.check_name):
             return
         with checking():
@@ -109,7 +100,7 @@ class OutgoingTls:
                     )
 
 
-def describe(tls: ssl.SSLSocket) -> str:
+def describe(tls: ssl.SSLObject) -> str:
     """Say what is known of a connection, for the debug log."""
     cipher = tls.cipher()
     text = f"{tls.version()} {cipher[0] if cipher else None}"
@@ -120,52 +111,6 @@ def describe(tls: ssl.SSLSocket) -> str:
     except (ssl.SSLError, ValueError):
         text += ", a certificate that cannot be decoded"
     return text
-
-
-def start(
-    context: ssl.SSLContext,
-    sock: socket.socket,
-    server_hostname: str | None = None,
-    *,
-    server_side: bool = False,
-) -> ssl.SSLSocket:
-    """Make a TLS socket of one; nothing is said yet.
-
-    Raises:
-        TlsFailed: it is not connected any more; it is closed.
-    """
-    try:
-        # A peer that has gone by now would give a socket that is not TLS, or that nobody closes.
-        sock.getpeername()
-        return context.wrap_socket(
-            sock,
-            server_side=server_side,
-            server_hostname=server_hostname,
-            do_handshake_on_connect=False,
-        )
-    except OSError as error:
-        sock.close()
-        raise TlsFailed(f"connection lost in the handshake: {error.strerror}") from error
-
-
-def handshake(tls: ssl.SSLSocket) -> None:
-    """Do a handshake, within the socket's timeout.
-
-    Raises:
-        TlsFailed: there is no TLS.
-    """
-    try:
-        tls.do_handshake()
-    except ssl.SSLCertVerificationError as error:
-        raise TlsFailed(f"certificate not verified: {error.verify_message}") from error
-    except TimeoutError as error:
-        raise TlsFailed("the handshake took too long") from error
-    except ssl.SSLError as error:
-        reason = (error.reason or str(error)).replace("_", " ").lower()
-        raise TlsFailed(f"protocol error: {reason}") from error
-    except (OSError, ValueError) as error:
-        why = getattr(error, "strerror", None) or error
-        raise TlsFailed(f"connection lost in the handshake: {why}") from error
 
 
 @functools.lru_cache(maxsize=1024)

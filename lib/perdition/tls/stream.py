@@ -1,0 +1,148 @@
+"""TLS with one peer, without I/O: what comes from the network and goes to it is handed over.
+
+Where OpenSSL reads and writes the socket itself it makes two system calls for each record that it
+reads and one for each that it writes, and its closing alert cannot be sent by itself. So it works
+in memory here, and whoever has the socket moves octets: many records at once.
+"""
+
+import contextlib
+import ssl
+from typing import cast
+
+from perdition.tls import TlsFailed
+
+# RFC 8446 section 5.1: the longest record. Less is not put into one than it can hold.
+RECORD_SIZE = 16384
+
+
+class Stream:
+    """TLS with one peer.
+
+    Attributes:
+        tls: what is known of the connection: certificates, version, cipher.
+        outgoing: what is to go to the network: its `pending` says how much that is.
+        has_ended: the peer has said that nothing more comes, or the network has.
+    """
+
+    __slots__ = ("_incoming", "has_ended", "outgoing", "tls")
+
+    def __init__(
+        self,
+        context: ssl.SSLContext,
+        *,
+        server_side: bool = False,
+        server_hostname: str | None = None,
+    ) -> None:
+        """TLS that has not begun.
+
+        Args:
+            context: what is spoken.
+            server_side: the peer is the client.
+            server_hostname: the name to send to the peer, None for none.
+        """
+        self._incoming = ssl.MemoryBIO()
+        self.outgoing = ssl.MemoryBIO()
+        self.has_ended = False
+        self.tls = context.wrap_bio(
+            self._incoming, self.outgoing, server_side, server_hostname=server_hostname
+        )
+
+    def feed(self, data: bytes | memoryview) -> None:
+        """Take what came from the network; nothing means that it has ended."""
+        if data:
+            self._incoming.write(data)
+        else:
+            self._incoming.write_eof()
+
+    def take(self) -> bytes:
+        """Hand over what is to go to the network."""
+        return self.outgoing.read()
+
+    def handshake(self) -> bool:
+        """Go on with the handshake, and then hand over what `take` gives, in any case.
+
+        Returns:
+            Whether it is done; else more has to come from the network.
+
+        Raises:
+            TlsFailed: there is no TLS with that peer.
+        """
+        try:
+            self.tls.do_handshake()
+        except ssl.SSLWantReadError:
+            return False
+        except ssl.SSLCertVerificationError as error:
+            raise TlsFailed(f"certificate not verified: {error.verify_message}") from error
+        except ssl.SSLError as error:
+            reason = (error.reason or str(error)).replace("_", " ").lower()
+            raise TlsFailed(f"protocol error: {reason}") from error
+        return True
+
+    def read(self, size: int) -> bytes | None:
+        """What the peer says.
+
+        Returns:
+            At most size octets; none where it has ended; None where more has to come first.
+
+        Raises:
+            OSError: what came is no TLS.
+        """
+        data = b""
+        try:
+            data = self.tls.read(size)
+        except ssl.SSLWantReadError:
+            return None
+        except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
+            pass
+        self.has_ended = not data
+        return data
+
+    def receive(self, raw: memoryview, buffer: memoryview) -> int:
+        """Put all that the peer says into a buffer, which has to be large enough for it.
+
+        Args:
+            raw: what came from the network; nothing means that it has ended.
+            buffer: of two records more than that, for what has come before.
+
+        Returns:
+            How many octets; 0 where it has ended.
+
+        Raises:
+            ssl.SSLWantReadError: more has to come first.
+            OSError: what came is no TLS.
+        """
+        self.feed(raw)
+        count = 0
+        read, incoming = self.tls.read, self._incoming
+        try:
+            # Into a buffer it gives a number.
+            count = piece = cast("int", read(len(buffer), buffer))
+            while piece and incoming.pending:
+                piece = cast("int", read(len(buffer) - count, buffer[count:]))
+                count += piece
+            self.has_ended = not piece
+        except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
+            self.has_ended = True
+        except ssl.SSLWantReadError:
+            if not count:
+                raise
+        return count
+
+    def encrypt(self, data: bytes | memoryview) -> bytes:
+        """Say something that fits into a record; what was to go to the network comes first."""
+        self.tls.write(data)
+        return self.outgoing.read()
+
+    def encrypt_all(self, data: bytes | memoryview) -> list[bytes]:
+        """Say something, however much, in records."""
+        view = memoryview(data)
+        return [
+            self.encrypt(view[start : start + RECORD_SIZE])
+            for start in range(0, len(view), RECORD_SIZE)
+        ]
+
+    def end(self) -> None:
+        """Say that nothing more comes (RFC 8446 section 6.1); the peer may go on to speak."""
+        with contextlib.suppress(OSError, ValueError):
+            # It looks for the peer's answer too, and finds nothing there.
+            self.tls.unwrap()
