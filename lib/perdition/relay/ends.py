@@ -9,6 +9,8 @@ from perdition.relay.pipe import Pipe
 from perdition.tls.stream import RECORD_SIZE, Stream
 
 WOULD_BLOCK = (BlockingIOError, InterruptedError, ssl.SSLWantReadError)
+# A number, and no enumeration: it is looked at with each octet that is relayed.
+NOW = int(socket.MSG_DONTWAIT)
 # What TLS may have to say by itself to a peer that does not read.
 OWN_LIMIT = 65536
 
@@ -18,6 +20,7 @@ class End:
 
     Attributes:
         sock: the connection to it.
+        recv_into, send: functions of that.
         fd: its descriptor.
         relayed: the session.
         other: the other peer.
@@ -26,13 +29,17 @@ class End:
         events: what the loop waits for on it.
     """
 
-    __slots__ = ("events", "fd", "incoming", "other", "outgoing", "relayed", "sock")
+    __slots__ = (
+        *("events", "fd", "incoming", "other", "outgoing", "recv_into"),
+        *("relayed", "send", "sock"),
+    )
 
     incoming: Pipe
     other: "End"
 
     def __init__(self, sock: socket.socket, relayed: "Relayed") -> None:
         self.sock = sock
+        self.recv_into, self.send = sock.recv_into, sock.send
         self.fd = sock.fileno()
         self.relayed = relayed
         self.outgoing = Pipe()
@@ -53,12 +60,12 @@ class End:
             WOULD_BLOCK: nothing yet.
             OSError, ValueError: the connection is broken.
         """
-        return self.sock.recv_into(buffer, size, socket.MSG_DONTWAIT)
+        return self.recv_into(buffer, size, NOW)
 
     def deliver(self, data: memoryview | bytes) -> bytes:
         """Send to the peer; returns what the system has not taken, as it goes over the network."""
         try:
-            sent = self.sock.send(data, socket.MSG_DONTWAIT)
+            sent = self.send(data, NOW)
         except WOULD_BLOCK:
             sent = 0
         return b"" if sent == len(data) else bytes(data[sent:])
@@ -66,7 +73,7 @@ class End:
     def resume(self) -> None:
         """Send more of what is pending."""
         pipe = self.outgoing
-        pipe.sent(self.sock.send(pipe.pending, socket.MSG_DONTWAIT))
+        pipe.sent(self.sock.send(pipe.pending, NOW))
 
     def say_first(self, data: bytes) -> None:
         """Say something before there is anything else, and before the loop knows the session."""
@@ -100,7 +107,7 @@ class TlsEnd(End):
             self._end_network()
 
     def read_into(self, buffer: memoryview, size: int, raw: memoryview) -> int:
-        count = self.sock.recv_into(raw, size, socket.MSG_DONTWAIT)
+        count = self.recv_into(raw, size, NOW)
         stream = self.stream
         try:
             count = stream.receive(raw[:count], buffer)
@@ -127,11 +134,13 @@ class TlsEnd(End):
             raise ConnectionAbortedError
 
     def deliver(self, data: memoryview | bytes) -> bytes:
+        stream = self.stream
         if len(data) <= RECORD_SIZE:
-            return End.deliver(self, self.stream.encrypt(data))
-        records = self.stream.encrypt_all(data)
+            stream.tls.write(data)
+            return End.deliver(self, stream.outgoing.read())
+        records = stream.encrypt(data)
         try:
-            sent = self.sock.sendmsg(records, (), socket.MSG_DONTWAIT)
+            sent = self.sock.sendmsg(records, (), NOW)
         except WOULD_BLOCK:
             sent = 0
         return b"" if sent == sum(map(len, records)) else b"".join(records)[sent:]
@@ -148,7 +157,7 @@ class TlsEnd(End):
     def _say_end(self) -> None:
         self.stream.end()
         with contextlib.suppress(OSError):
-            self.sock.send(self.stream.take(), socket.MSG_DONTWAIT)
+            self.sock.send(self.stream.take(), NOW)
 
 
 def make_end(sock: socket.socket, stream: Stream | None, relayed: "Relayed") -> End:

@@ -11,9 +11,9 @@ import os
 import select
 import socket
 import threading
-import time
 from collections import deque
 from collections.abc import Callable
+from time import monotonic
 
 from perdition import logs
 from perdition.logs import Log, Who
@@ -24,9 +24,11 @@ from perdition.tls.stream import RECORD_SIZE, Stream
 
 # How long a session lives on when one side has ended and nothing moves.
 HALF_CLOSED_SECONDS = 10
+# Peers that are heard at a time.
+MOST_EVENTS = 256
 # How long the loop waits at most: a session that was added may be due before the one known last.
 TICK = 1.0
-READ, WRITE = select.EPOLLIN, select.EPOLLOUT
+READ, WRITE = int(select.EPOLLIN), int(select.EPOLLOUT)
 
 
 class Relay:
@@ -73,7 +75,7 @@ class Relay:
         self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._epoll.register(self._wake_read, READ)
         self._stopped = False
-        self._now = time.monotonic()
+        self._now = monotonic()
 
     def __len__(self) -> int:
         return len(self._ends) // 2
@@ -104,9 +106,7 @@ class Relay:
             who: whose session it is.
             auth_line: the line to log again.
         """
-        relayed = Relayed(
-            (client, client_tls), (server, server_tls), who, auth_line, time.monotonic()
-        )
+        relayed = Relayed((client, client_tls), (server, server_tls), who, auth_line, monotonic())
         relayed.client.outgoing.total = len(to_client)
         relayed.server.outgoing.total = len(to_server)
         if answer or to_client:
@@ -131,10 +131,10 @@ class Relay:
     def run(self, *, until_empty: bool = False) -> None:
         """Relay until stopped, or, if asked for, until the last session has ended."""
         poll, ends = self._epoll.poll, self._ends
-        due = self._now
+        due = now = self._now
         while not self._stopped and not (until_empty and not ends):
-            ready = poll(max(min(TICK, due - self._now), 0))
-            now = self._now = time.monotonic()
+            ready = poll(due - now, MOST_EVENTS)
+            now = self._now = monotonic()
             for fd, events in ready:
                 end = ends.get(fd) or self._newcomer(fd)
                 if end is None:
@@ -144,7 +144,7 @@ class Relay:
                 else:
                     self._serve(end, events)
             if now >= due:
-                due = self._keep_time(now)
+                due = max(self._keep_time(now), now)
 
     def close_all(self) -> None:
         """End every session, and say so in the log; the loop has stopped before."""

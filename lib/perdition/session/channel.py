@@ -117,7 +117,7 @@ class Channel:
             self.patience.begin(self._descriptor, self.timeout)
             try:
                 if self.stream is not None:
-                    data = b"".join(self.stream.encrypt_all(data))
+                    data = b"".join(self.stream.encrypt(data))
                 self.sock.sendall(data)
             except (OSError, ValueError) as error:
                 raise self._ended() from error

@@ -51,6 +51,8 @@ def listening_context(options: "Options") -> Listening:
         context.options &= ~ssl.Options.OP_CIPHER_SERVER_PREFERENCE
     else:
         context.options |= ssl.Options.OP_CIPHER_SERVER_PREFERENCE
+    # Two is OpenSSL's number, for browsers: mail programs open one connection after the other.
+    context.num_tickets = 1
     note, warning = load_dh(context, options)
     load_own(context, options)
     # Only now: the files above must meet the level of today, whatever old clients get.

@@ -7,7 +7,7 @@ in memory here, and whoever has the socket moves octets: many records at once.
 
 import contextlib
 import ssl
-from typing import cast
+from collections.abc import Callable
 
 from perdition.tls import TlsFailed
 
@@ -47,7 +47,7 @@ class Stream:
             self._incoming, self.outgoing, server_side, server_hostname=server_hostname
         )
 
-    def feed(self, data: bytes | memoryview) -> None:
+    def feed(self, data: bytes) -> None:
         """Take what came from the network; nothing means that it has ended."""
         if data:
             self._incoming.write(data)
@@ -111,14 +111,18 @@ class Stream:
             ssl.SSLWantReadError: more has to come first.
             OSError: what came is no TLS.
         """
-        self.feed(raw)
+        incoming = self._incoming
+        # Into a buffer it gives a number.
+        read: Callable[[int, memoryview], int] = self.tls.read  # type: ignore[assignment]
+        if raw:
+            incoming.write(raw)
+        else:
+            incoming.write_eof()
         count = 0
-        read, incoming = self.tls.read, self._incoming
         try:
-            # Into a buffer it gives a number.
-            count = piece = cast("int", read(len(buffer), buffer))
+            count = piece = read(len(buffer), buffer)
             while piece and incoming.pending:
-                piece = cast("int", read(len(buffer) - count, buffer[count:]))
+                piece = read(len(buffer) - count, buffer[count:])
                 count += piece
             self.has_ended = not piece
         except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
@@ -128,18 +132,14 @@ class Stream:
                 raise
         return count
 
-    def encrypt(self, data: bytes | memoryview) -> bytes:
-        """Say something that fits into a record; what was to go to the network comes first."""
-        self.tls.write(data)
-        return self.outgoing.read()
-
-    def encrypt_all(self, data: bytes | memoryview) -> list[bytes]:
-        """Say something, however much, in records."""
+    def encrypt(self, data: bytes | memoryview) -> list[bytes]:
+        """Say something, however much, in records; what was to go to the network comes first."""
         view = memoryview(data)
-        return [
-            self.encrypt(view[start : start + RECORD_SIZE])
-            for start in range(0, len(view), RECORD_SIZE)
-        ]
+        records = []
+        for start in range(0, len(view), RECORD_SIZE):
+            self.tls.write(view[start : start + RECORD_SIZE])
+            records.append(self.outgoing.read())
+        return records
 
     def end(self) -> None:
         """Say that nothing more comes (RFC 8446 section 6.1); the peer may go on to speak."""
