@@ -260,22 +260,21 @@ class Log:
         if self.descriptor is None:
             syslog.syslog(level, text.encode("utf-8", "replace").decode())
             return
+        stamp = self._stamp
+        if stamp[0] != (second := int(time.time())):
+            stamp = self._make_stamp(second)
         octets = text.encode("utf-8", "surrogateescape")[:LINE_LIMIT]
         try:
-            os.write(self.descriptor, b"%b%b\n" % (self._beginning(), octets))
+            os.write(self.descriptor, b"%b%b\n" % (stamp[1], octets))
         except OSError:
             # A full disk or a closed terminal must not end a session.
             return
 
-    def _beginning(self) -> bytes:
-        """Time stamp, program and process, made once a second."""
-        second = int(time.time())
-        stamp = self._stamp
-        if stamp[0] != second:
-            shown = time.strftime("%b %e %H:%M:%S", time.localtime(second))
-            stamp = (second, f"{shown} {self.ident}[{os.getpid()}]: ".encode())
-            self._stamp = stamp
-        return stamp[1]
+    def _make_stamp(self, second: int) -> tuple[int, bytes]:
+        """The beginning of all lines of a second: its time, program and process."""
+        shown = time.strftime("%b %e %H:%M:%S", time.localtime(second))
+        stamp = self._stamp = (second, f"{shown} {self.ident}[{os.getpid()}]: ".encode())
+        return stamp
 
     def begin_process(self) -> None:
         """This is another process than before: lines begin with its number from now on."""

@@ -49,12 +49,14 @@ class Wire:
 
     def take_unsent(self) -> bytes:
         """Hand over what was said since the last time, up to the next pause."""
-        parts = self._until_pause()
+        unsent = self.unsent
         if self._pauses:
+            parts = self._until_pause()
             for _ in parts:
-                self.unsent.popleft()
+                unsent.popleft()
         else:
-            self.unsent.clear()
+            parts = list(unsent)  # type: ignore[arg-type]
+            unsent.clear()
         if not parts:
             return b""
         parts.append(b"")
@@ -70,8 +72,6 @@ class Wire:
 
     def _until_pause(self) -> list[bytes]:
         """The lines before the next pause."""
-        if not self._pauses:
-            return list(self.unsent)  # type: ignore[arg-type]
         return list(itertools.takewhile(_is_line, self.unsent))  # type: ignore[arg-type]
 
     def shown(self) -> bytes:

@@ -83,8 +83,11 @@ class End:
 
     def end_side(self) -> None:
         """Tell the peer that nothing more comes."""
-        with contextlib.suppress(OSError):
+        try:
             self.sock.shutdown(socket.SHUT_WR)
+        except OSError:
+            # It has gone, which the loop will see.
+            return
 
     def close(self) -> None:
         """Let go of the connection."""

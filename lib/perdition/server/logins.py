@@ -30,7 +30,9 @@ OUT_OF_DESCRIPTORS = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 BACK_OFF_SECONDS = 0.2
 # Wakes a thread in accept(); whoever has these threads handles it, by doing nothing.
 WAKE = signal.SIGUSR2
-Serve = Callable[[socket.socket, tuple[object, ...], Patience], None]
+Address = tuple[object, ...]
+# Given are the connection, the peer's address, ours where all connections have the same one, ...
+Serve = Callable[[socket.socket, Address, Address | None, Patience], None]
 
 
 class LoginServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
@@ -63,6 +65,10 @@ class LoginServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
             self, listener.getsockname(), socketserver.BaseRequestHandler
         )
         self.socket = listener
+        host = listener.getsockname()[0]
+        self._local = None if host in ("0.0.0.0", "::") else listener.getsockname()  # noqa: S104
+        # Not looked up, and made enumerations of, for each connection.
+        self._kind = int(listener.family), int(listener.type), listener.proto
         self.connections: dict[Patience, None] = {}
         self.threads = 0
         # The threads that may be in accept().
@@ -116,19 +122,25 @@ class LoginServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
             self._log.error(f"accept: {error.strerror}")
         time.sleep(BACK_OFF_SECONDS)
 
+    def get_request(self) -> tuple[socket.socket, Address]:
+        """Wait for a connection: what accept() of the library does, without its detours."""
+        descriptor, address = self.socket._accept()  # type: ignore[attr-defined]
+        return socket.socket(*self._kind, descriptor), address
+
     def finish_request(self, request: object, client_address: object) -> None:
         """Serve a connection, in the thread that accepted it."""
         assert isinstance(request, socket.socket)  # noqa: S101 - a TCPServer's request
         assert isinstance(client_address, tuple)  # noqa: S101 - and its address
         patience = Patience(request.fileno(), self._seconds)
         # A dictionary's own operations are whole: no lock is needed for them.
-        self.connections[patience] = None
-        if self.is_busy:
+        connections = self.connections
+        connections[patience] = None
+        if len(connections) >= self.threads:
             self._hurry()
         try:
-            self._serve(request, client_address, patience)
+            self._serve(request, client_address, self._local, patience)
         finally:
-            del self.connections[patience]
+            del connections[patience]
 
     @property
     def is_busy(self) -> bool:

@@ -24,7 +24,7 @@ from perdition.patience import Patience
 from perdition.relay.loop import Relay
 from perdition.server import privileges
 from perdition.server.listeners import ends_of
-from perdition.server.logins import WAKE, LoginThreads
+from perdition.server.logins import WAKE, Address, LoginThreads
 from perdition.server.privileges import Ids
 from perdition.server.signals import Signals
 from perdition.server.slots import Slot
@@ -205,12 +205,14 @@ class Worker:
         with contextlib.suppress(BlockingIOError):
             os.write(self._wake_write, b"\0")
 
-    def _serve(self, sock: socket.socket, address: tuple[object, ...], patience: Patience) -> None:
+    def _serve(
+        self, sock: socket.socket, address: Address, local: Address | None, patience: Patience
+    ) -> None:
         """Serve a connection until it is logged in or gone: the outermost function of a thread."""
         session = None
         handed_over = False
         try:
-            ends = ends_of(address, sock.getsockname())
+            ends = ends_of(address, local or sock.getsockname())
             session = make_session(self.service, sock, ends, patience)
             self.log.info(logs.connected(session.peers))
             if self._enters():

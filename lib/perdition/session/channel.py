@@ -110,10 +110,10 @@ class Channel:
             PeerSilent: the peer does not take it.
         """
         while wire.unsent:
-            if wire.take_pause():
+            if wire.unsent[0] is None and wire.take_pause():
                 self.pause(delay)
                 continue
-            data = self.take_unsent(wire)
+            data = wire.take_unsent() if self._said is None else self.take_unsent(wire)
             self.patience.begin(self._descriptor, self.timeout)
             try:
                 if self.stream is not None:
