@@ -136,8 +136,10 @@ def use(context, sock, seen=None, **arguments):
             seen.append((client.session, client.session_reused))
 
 
-def server_context(path, *, ciphers="", highest=None):
+def server_context(path, *, ciphers="", highest=None, lowest=None):
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    if lowest:
+        context.minimum_version = lowest
     if ciphers:
         context.set_ciphers(ciphers)
     if highest:
