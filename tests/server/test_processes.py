@@ -429,3 +429,27 @@ def test_garbage_and_endless_lines_get_an_answer_or_a_close(start: Start) -> Non
     with closing(program.logged_in()):
         pass
     assert "Bug" not in program.log()
+
+
+def test_workers_stay_on_a_cpu_each_where_all_have_the_same_number(start: Start) -> None:
+    cpus = os.sched_getaffinity(0)
+    program = start("--workers", str(len(cpus)))
+    with closing(program.logged_in()):
+        places = [os.sched_getaffinity(each) for each in program.workers()]
+        assert all(len(each) == 1 for each in places)
+        assert set.union(*places) == cpus
+
+
+def test_workers_may_be_left_to_the_system(start: Start) -> None:
+    cpus = os.sched_getaffinity(0)
+    program = start("--workers", str(len(cpus)), "--no_affinity")
+    with closing(program.logged_in()):
+        assert all(os.sched_getaffinity(each) == cpus for each in program.workers())
+
+
+def test_workers_that_would_crowd_a_cpu_stay_on_none(start: Start) -> None:
+    cpus = os.sched_getaffinity(0)
+    program = start("--workers", str(len(cpus) + 1))
+    with closing(program.logged_in()):
+        places = [os.sched_getaffinity(each) for each in program.workers()]
+        assert all(each == cpus for each in places) or len(cpus) == 1

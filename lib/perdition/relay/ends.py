@@ -27,6 +27,7 @@ class End:
         incoming: what comes from it; the other one's outgoing.
         outgoing: what goes to it, as it goes over the network.
         events: what the loop waits for on it.
+        is_plain: what goes over the network is what is relayed.
     """
 
     __slots__ = (
@@ -36,6 +37,7 @@ class End:
 
     incoming: Pipe
     other: "End"
+    is_plain = True
 
     def __init__(self, sock: socket.socket, relayed: "Relayed") -> None:
         self.sock = sock
@@ -102,6 +104,8 @@ class TlsEnd(End):
     """
 
     __slots__ = ("stream",)
+
+    is_plain = False
 
     def __init__(self, sock: socket.socket, relayed: "Relayed", stream: Stream) -> None:
         super().__init__(sock, relayed)

@@ -18,7 +18,8 @@ from time import monotonic
 from perdition import logs
 from perdition.logs import Log, Who
 from perdition.relay.ends import WOULD_BLOCK, End, Relayed
-from perdition.relay.pipe import LARGE
+from perdition.relay.pipe import LARGE, MUCH
+from perdition.relay.splice import Splice
 from perdition.relay.timetable import Timetable
 from perdition.tls.stream import RECORD_SIZE, Stream
 
@@ -74,6 +75,7 @@ class Relay:
         self._raw = memoryview(bytearray(LARGE))
         self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._epoll.register(self._wake_read, READ)
+        self._splice = Splice()
         self._stopped = False
         self._now = monotonic()
 
@@ -151,6 +153,7 @@ class Relay:
         for end in list(self._ends.values()):
             if end.relayed.is_open:
                 self._finish(end.relayed)
+        self._splice.close()
 
     def _newcomer(self, fd: int) -> End | None:
         """A peer that is being added; None for one that has gone, or for the wake-up."""
@@ -159,31 +162,49 @@ class Relay:
 
     def _pass_on(self, end: End) -> None:
         """Read from a peer, nothing of which is pending, and hand on what it gave."""
-        relayed, pipe = end.relayed, end.incoming
+        pipe = end.incoming
+        rest = b""
         try:
-            count = end.read_into(self._view, pipe.size, self._raw)
-            if not count:
-                self._note_end(end)
-                return
-            relayed.active = self._now
-            pipe.total += count
-            if self.traffic:
-                self._show(end, count)
-            rest = end.other.deliver(self._view[:count])
+            if pipe.is_spliced:
+                count, rest = self._splice.move(end.fd, end.other.fd)
+            elif count := end.read_into(self._view, pipe.size, self._raw):
+                rest = end.other.deliver(self._view[:count])
         except WOULD_BLOCK:
             return
         except (OSError, ValueError):
-            self._break_off(relayed)
+            self._break_off(end.relayed)
             return
+        if not count:
+            self._note_end(end)
+            return
+        pipe.total += count
+        end.relayed.active = self._now
+        if self.traffic:
+            self._show(end, count)
+        if rest or count >= MUCH or pipe.is_spliced or end.outgoing.pending:
+            self._adjust(end, count, rest)
+
+    def _adjust(self, end: End, count: int, rest: bytes) -> None:
+        """See to it that a peer is read as fast as the other one takes what it gives.
+
+        Args:
+            end: the peer.
+            count: octets that it gave.
+            rest: what of these the other one has not taken.
+        """
+        pipe = end.incoming
         if rest:
             pipe.received(rest)
-            self._interest(end)
             self._interest(end.other)
-            return
-        if count >= pipe.size:
+        elif count < MUCH:
+            pipe.reads_less()
+        elif pipe.size < LARGE:
             pipe.size = LARGE
-        if end.outgoing.pending:
-            self._interest(end)
+            pipe.is_spliced = end.is_plain and end.other.is_plain and not self.traffic
+            if pipe.is_spliced:
+                end.sock.setblocking(False)
+                end.other.sock.setblocking(False)
+        self._interest(end)
 
     def _serve(self, end: End, events: int) -> None:
         """Do what a peer is ready for: anything but the usual."""

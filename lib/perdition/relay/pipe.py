@@ -2,6 +2,8 @@
 
 # What a sink that does not take it makes us keep, and what costs least for one that does.
 SMALL, LARGE = 32768, 262144
+# Who gives so much at a time is likely to have more.
+MUCH = SMALL // 2
 
 
 class Pipe:
@@ -13,9 +15,10 @@ class Pipe:
         source_ended: the source has nothing more to give.
         ended: the sink was told so.
         size: how much is read at a time: much, where all of that was taken at once the last time.
+        is_spliced: it goes through the kernel alone; only where it is much.
     """
 
-    __slots__ = ("ended", "pending", "size", "source_ended", "total")
+    __slots__ = ("ended", "is_spliced", "pending", "size", "source_ended", "total")
 
     def __init__(self) -> None:
         self.pending: bytes | memoryview = b""
@@ -23,11 +26,17 @@ class Pipe:
         self.size = SMALL
         self.source_ended = False
         self.ended = False
+        self.is_spliced = False
 
     def received(self, data: bytes) -> None:
         """Take what the source gave and the sink has not taken; only while nothing is pending."""
         self.pending = data
+        self.reads_less()
+
+    def reads_less(self) -> None:
+        """Not much comes at a time, or not all of it is taken."""
         self.size = SMALL
+        self.is_spliced = False
 
     def sent(self, count: int) -> None:
         """The sink took so many octets of what is pending."""
