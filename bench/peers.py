@@ -80,7 +80,8 @@ class Peer:
     def program(self) -> str | None:
         """Where its program is, if it is installed."""
         name = shlex.split(self.command)[0]
-        return shutil.which(name) or shutil.which(name, path=_SYSTEM_PATH)
+        # This program may be installed under the original's name.
+        return shutil.which(name, path=_SYSTEM_PATH) or shutil.which(name)
 
     def start_command(self, words: Mapping[str, str]) -> list[str]:
         """Write its configuration, and say how it is started."""
@@ -88,7 +89,8 @@ class Peer:
             text = (TEMPLATES / self.template).read_text(encoding="utf-8")
             target = Path(words["dir"]) / self.template.removesuffix(".in")
             target.write_text(fill(text, words), encoding="utf-8")
-        return shlex.split(fill(self.command, words))
+        program, *arguments = shlex.split(fill(self.command, words))
+        return [self.program() or program, *arguments]
 
     def version(self) -> str:
         """Its version, as Debian calls it."""

@@ -11,7 +11,6 @@ import os
 import select
 import socket
 import threading
-from collections import deque
 from collections.abc import Callable
 from time import monotonic
 
@@ -67,8 +66,8 @@ class Relay:
         self._epoll = select.epoll()
         self._ends: dict[int, End] = {}
         self._timetable = Timetable()
-        # Sessions of which one side has ended, and the moment to look at them again.
-        self._leaving: deque[tuple[float, Relayed]] = deque()
+        # Sessions of which one side has ended, by the moment when they were looked at last.
+        self._leaving: dict[Relayed, float] = {}
         self._lock = threading.Lock()
         # With room for a record the first part of which was read before.
         self._view = memoryview(bytearray(LARGE + 2 * RECORD_SIZE))
@@ -245,7 +244,7 @@ class Relay:
         self._pass_end(end.other)
         if relayed.is_open:
             self._interest(end)
-            self._leaving.append((self._now + HALF_CLOSED_SECONDS, relayed))
+            self._leaving[relayed] = self._now
 
     def _pass_end(self, end: End) -> None:
         """Tell a peer that the other one has ended, when it has got everything."""
@@ -309,15 +308,15 @@ class Relay:
 
     def _see_off(self, now: float) -> None:
         """End sessions of which one side has ended, and nothing has moved since."""
-        leaving = self._leaving
-        while leaving and leaving[0][0] <= now:
-            _moment, relayed = leaving.popleft()
-            if not relayed.is_open:
-                continue
+        while self._leaving:
+            relayed, looked = next(iter(self._leaving.items()))
+            if now < looked + HALF_CLOSED_SECONDS:
+                return
             if now >= relayed.active + HALF_CLOSED_SECONDS:
                 self._finish(relayed)
             else:
-                leaving.append((relayed.active + HALF_CLOSED_SECONDS, relayed))
+                del self._leaving[relayed]
+                self._leaving[relayed] = relayed.active
 
     def _say_timeout(self, client: End) -> None:
         """Tell the client why we close, where its protocol has words for that."""
@@ -347,6 +346,7 @@ class Relay:
             self._timetable.drop(relayed)
             for end in (relayed.client, relayed.server):
                 self._ends.pop(end.fd, None)
+        self._leaving.pop(relayed, None)
         relayed.client.close()
         relayed.server.close()
         self.ended()

@@ -28,6 +28,7 @@ SLOW_SECONDS = 0.02
 HURRY_SECONDS = 1.0
 OUT_OF_DESCRIPTORS = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 BACK_OFF_SECONDS = 0.2
+LET_OTHERS_SECONDS = 0.02
 # Wakes a thread in accept(); whoever has these threads handles it, by doing nothing.
 WAKE = signal.SIGUSR2
 Address = tuple[object, ...]
@@ -51,6 +52,7 @@ class LoginServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
         seconds: float,
         log: Log,
         hurry: Callable[[], None],
+        is_ahead: Callable[[], bool],
     ) -> None:
         """Serve the connections of a listener that is bound and listening already.
 
@@ -60,6 +62,7 @@ class LoginServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
             seconds: `login_timeout`.
             log: told about trouble.
             hurry: called when no thread is idle any more.
+            is_ahead: whether other processes should have the next connections.
         """
         socketserver.BaseServer.__init__(
             self, listener.getsockname(), socketserver.BaseRequestHandler
@@ -77,6 +80,7 @@ class LoginServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
         self._seconds = seconds
         self._log = log
         self._hurry = hurry
+        self._is_ahead = is_ahead
         self._lock = threading.Lock()
         self.is_accepting = True
         self._in_trouble = False
@@ -101,6 +105,8 @@ class LoginServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
             self._accepters.add(ours)
         try:
             while self.is_accepting:
+                if self._is_ahead():
+                    self._let_others()
                 try:
                     request, address = self.get_request()
                 except OSError as error:
@@ -112,6 +118,12 @@ class LoginServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
             with self._lock:
                 self._accepters.remove(ours)
                 self.threads -= 1
+
+    def _let_others(self) -> None:
+        """Leave connections to other processes for a while; they may be as slow, or hang."""
+        end = time.monotonic() + LET_OTHERS_SECONDS
+        while time.monotonic() < end and self._is_ahead():
+            time.sleep(LET_OTHERS_SECONDS / 10)
 
     def _note_trouble(self, error: OSError) -> None:
         """Wait for better times where no connection can be accepted; say so once."""
@@ -183,6 +195,7 @@ class LoginThreads:
         seconds: float,
         log: Log,
         hurry: Callable[[], None] = lambda: None,
+        is_ahead: Callable[[], bool] = lambda: False,
     ) -> None:
         """Threads for these listeners.
 
@@ -193,6 +206,7 @@ class LoginThreads:
             seconds: `login_timeout`.
             log: told about trouble.
             hurry: called when `manage` should be called soon and often.
+            is_ahead: whether other processes should have the next connections.
         """
         self._limit = max(limit, len(listeners))
         self._log = log
@@ -200,7 +214,8 @@ class LoginThreads:
         self._hurried = False
         self._busy_at = 0.0
         self._servers = {
-            each.fileno(): LoginServer(each, serve, seconds, log, self._hurry) for each in listeners
+            each.fileno(): LoginServer(each, serve, seconds, log, self._hurry, is_ahead)
+            for each in listeners
         }
         threading.stack_size(STACK_SIZE)
 

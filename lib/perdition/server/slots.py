@@ -9,6 +9,8 @@ from contextlib import contextmanager
 SIZE = 8
 # Workers at a time, with those that live on beside the ones that have followed them.
 MOST = 8192
+# A worker is ahead of others with so many times the mean, and some more.
+AHEAD, SOME = 1.05, 8
 
 
 class Slots:
@@ -20,10 +22,15 @@ class Slots:
     def __init__(self) -> None:
         """No worker has a number yet."""
         self._descriptor = os.memfd_create("connections")
-        os.ftruncate(self._descriptor, (1 + MOST) * SIZE)
-        numbers = memoryview(mmap.mmap(self._descriptor, (1 + MOST) * SIZE)).cast("Q")
-        # The first one says how many of the others are, or were, in use.
-        self._used, self._numbers = numbers[:1], numbers[1:]
+        size = (1 + 2 * MOST) * SIZE
+        os.ftruncate(self._descriptor, size)
+        numbers = memoryview(mmap.mmap(self._descriptor, size)).cast("Q")
+        # The first one says how many of the others are, or were, in use; the last ones say who
+        # accepts connections.
+        self._used, self._numbers, self._accepting = (
+            *(numbers[:1], numbers[1 : 1 + MOST]),
+            numbers[1 + MOST :],
+        )
         self._taken: set[int] = set()
 
     def fileno(self) -> int:
@@ -40,11 +47,22 @@ class Slots:
     def give_back(self, slot: "Slot") -> None:
         """That worker has ended, and its connections with it. For the master."""
         slot.set(0)
+        slot.accepts(False)
         self._taken.discard(slot.place)
 
     def number(self, place: int) -> memoryview:
         """That of one worker."""
         return self._numbers[place : place + 1]
+
+    def accepting(self, place: int) -> memoryview:
+        """Whether that worker accepts connections, 1 or 0."""
+        return self._accepting[place : place + 1]
+
+    def shares(self) -> list[int]:
+        """The numbers of all workers that accept connections."""
+        used = self._used[0]
+        pairs = zip(self._numbers[:used].tolist(), self._accepting[:used].tolist(), strict=True)
+        return [number for number, accepts in pairs if accepts]
 
     def total(self) -> int:
         return sum(self._numbers[: self._used[0]])
@@ -66,9 +84,20 @@ class Slot:
         self._slots = slots
         self.place = place
         self._number = slots.number(place)
+        self._accepting = slots.accepting(place)
 
     def set(self, number: int) -> None:
         self._number[0] = number
+
+    def accepts(self, does: bool) -> None:
+        """Say whether the worker accepts connections."""
+        self._accepting[0] = does
+
+    @property
+    def is_ahead(self) -> bool:
+        """Whether the worker has more than its share of the connections."""
+        shares = self._slots.shares()
+        return self._number[0] * len(shares) > sum(shares) * AHEAD + SOME * len(shares)
 
     def raise_to(self, number: int, limit: int) -> bool:
         """Set it to one more than before, if all together are not over the limit (0: none) then."""

@@ -124,6 +124,7 @@ class Worker:
             seconds=self.options.login_timeout,
             log=self.log,
             hurry=self._hurry,
+            is_ahead=lambda: self.slot.is_ahead,
         )
 
     def run(self, ids: Ids | None) -> None:
@@ -144,6 +145,7 @@ class Worker:
         setproctitle.setproctitle(f"{self.options.program}: worker {self.place}")
         relaying = threading.Thread(target=self.relay.run, name="relay", daemon=True)
         relaying.start()
+        self.slot.accepts(True)
         self.logins.start()
         with contextlib.suppress(OSError):
             # The master may have gone: we shall hear of it.
@@ -175,6 +177,7 @@ class Worker:
             wants_drain = signal.SIGTERM in numbers or message in (DRAIN, b"")
             if (wants_drain or message == RETIRE) and not retired:
                 retired = True
+                self.slot.accepts(False)
                 self.logins.stop_accepting()
             if wants_drain and not draining:
                 draining = True
