@@ -79,9 +79,11 @@ class End:
 
     def say_first(self, data: bytes) -> None:
         """Say something before there is anything else, and before the loop knows the session."""
-        with contextlib.suppress(OSError, ValueError):
-            # If it is broken the loop will see it.
+        try:
             self.outgoing.pending = self.deliver(data)
+        except (OSError, ValueError):
+            # It is broken, which the loop will see.
+            return
 
     def end_side(self) -> None:
         """Tell the peer that nothing more comes."""

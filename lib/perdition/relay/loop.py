@@ -169,6 +169,9 @@ class Relay:
             elif count := end.read_into(self._view, pipe.size, self._raw):
                 rest = end.other.deliver(self._view[:count])
         except WOULD_BLOCK:
+            if end.outgoing.pending:
+                # TLS has something to say by itself that the peer does not take.
+                self._interest(end)
             return
         except (OSError, ValueError):
             self._break_off(end.relayed)

@@ -254,8 +254,9 @@ class Attempt:
 
     def name_at_server(self) -> Login:
         """The login with the name that the real server gets."""
-        name = self.service.rules.name_for(State.REMOTE_LOGIN, self.login.routing_name, self.host)
-        if name == self.login.routing_name:
+        typed = self.login.routing_name
+        name = self.service.rules.name_for(State.REMOTE_LOGIN, typed, self.host)
+        if name == typed:
             return self.login
         if self.login.authorisation is None:
             return self.login._replace(user=name)

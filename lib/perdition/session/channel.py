@@ -114,11 +114,10 @@ class Channel:
                 self.pause(delay)
                 continue
             data = wire.take_unsent() if self._said is None else self.take_unsent(wire)
-            self.patience.begin(self._descriptor, self.timeout)
             try:
                 if self.stream is not None:
                     data = b"".join(self.stream.encrypt(data))
-                self.sock.sendall(data)
+                self._send(data)
             except (OSError, ValueError) as error:
                 raise self._ended() from error
 
@@ -127,6 +126,16 @@ class Channel:
         if self._said is not None:
             self._said(wire.shown())
         return wire.take_unsent()
+
+    def _send(self, data: bytes) -> None:
+        """Send octets; as a rule the system takes them, and there is nothing to wait for."""
+        try:
+            sent = self.sock.send(data, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            sent = 0
+        if sent < len(data):
+            self.patience.begin(self._descriptor, self.timeout)
+            self.sock.sendall(data[sent:])
 
     def _ended(self) -> PeerGone | PeerSilent:
         """What has happened, where the connection has ended."""
@@ -195,9 +204,10 @@ class Channel:
     def take_early(self) -> bytes:
         """What has come under TLS and was not received: nothing will wake who waits for it."""
         early = b""
-        with contextlib.suppress(OSError):
-            while self.stream is not None and (data := self.stream.read(RECEIVE_SIZE)):
-                early += data
+        if self.stream is not None:
+            with contextlib.suppress(OSError):
+                while data := self.stream.read(RECEIVE_SIZE):
+                    early += data
         return early
 
     def close(self) -> None:
