@@ -169,6 +169,25 @@ def test_hup_cuts_no_session_whatever_the_time_to_drain(start: Start) -> None:
         assert set(before) < set(program.workers())
 
 
+def listener_of(port: int) -> str:
+    """The socket that listens on a port, as /proc has it."""
+    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        words = line.split()
+        if words[1].endswith(f":{port:04X}") and words[3] == "0A":
+            return f"socket:[{words[9]}]"
+    raise AssertionError(f"nobody listens on {port}")
+
+
+def files_of(pid: int) -> set[str]:
+    """What a process has open."""
+    files = set()
+    for each in Path(f"/proc/{pid}/fd").iterdir():
+        # It may have been closed meanwhile.
+        with contextlib.suppress(FileNotFoundError):
+            files.add(str(each.readlink()))
+    return files
+
+
 def test_the_limit_counts_sessions_of_retired_workers_too(start: Start) -> None:
     program = start("--workers", "1", "--connection_limit", "2")
     program.wait_log("Fatal Error reading")
@@ -177,6 +196,8 @@ def test_the_limit_counts_sessions_of_retired_workers_too(start: Start) -> None:
         (before,) = program.workers()
         program.kill(signal.SIGHUP)
         wait_until(lambda: len(program.workers()) == 2, "a new worker beside the old one")
+        listener = listener_of(program.port)
+        wait_until(lambda: listener not in files_of(before), "the old worker accepts no more")
         second = program.logged_in()
         with closing(second):
             program.wait_log("Auth: ", 2)
@@ -199,11 +220,7 @@ def test_hup_opens_the_log_again_for_old_workers_too(start: Start) -> None:
         program_has_log = program.log_path.exists
         wait_until(program_has_log, "a new log")
         program.wait_log("Reopened logger")
-        files = Path(f"/proc/{worker}/fd")
-        wait_until(
-            lambda: str(moved) not in {str(each.readlink()) for each in files.iterdir()},
-            "the old worker has the new log",
-        )
+        wait_until(lambda: str(moved) not in files_of(worker), "the old worker has the new log")
         client.ask("QUIT")
         assert client.line() == b""
     program.wait_log("Closing session:")
