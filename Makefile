@@ -13,7 +13,7 @@ help:
 	@echo "make demo CHECK=1  the same, ending with status 0 or 1"
 	@echo "make test          all checks and tests"
 	@echo "make lint          the checks alone"
-	@echo "make bench         measure this program and others side by side (20 minutes)"
+	@echo "make bench         measure this program and others side by side (a quarter of an hour)"
 	@echo "make bench QUICK=1 the ratios to nginx and the original alone (under 3 minutes)"
 	@echo "make bench SOAK=1  this program alone: many sessions, evenness, growth, start"
 	@echo "make bench AGAINST=/another/checkout  with another version; DOCS=1 updates docs/;"

@@ -76,6 +76,7 @@ def test_secrets_are_not_shown() -> None:
     wire.say(b"USER ann")
     wire.say(b"PASS sesame", secret=True)
     assert wire.shown() == b"USER ann\r\n********\r\n"
+    assert "sesame" not in repr(wire.unsent)
     assert wire.take_unsent() == b"USER ann\r\nPASS sesame\r\n"
 
 

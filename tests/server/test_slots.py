@@ -17,6 +17,33 @@ def test_a_number_that_is_given_back_counts_no_more() -> None:
     assert slots.total() == 4
 
 
+def test_a_worker_with_more_than_its_share_is_ahead() -> None:
+    slots = Slots()
+    one, other, retired = slots.take(), slots.take(), slots.take()
+    one.accepts(True)
+    other.accepts(True)
+    # Who accepts nothing has no share.
+    retired.set(5000)
+    one.set(510)
+    other.set(490)
+    assert not one.is_ahead
+    one.set(560)
+    other.set(440)
+    assert one.is_ahead
+    assert not other.is_ahead
+    slots.give_back(other)
+    assert not one.is_ahead
+
+
+def test_a_few_connections_more_are_no_matter() -> None:
+    slots = Slots()
+    one, other = slots.take(), slots.take()
+    one.accepts(True)
+    other.accepts(True)
+    one.set(20)
+    assert not one.is_ahead
+
+
 def test_all_together_stay_within_the_limit() -> None:
     slots = Slots()
     one, other = slots.take(), slots.take()

@@ -11,9 +11,12 @@ class LineTooLong(Exception):
 
 
 class Secret(bytes):
-    """A line that holds a password, and is not shown in a log."""
+    """A line that holds a password, and is not shown anywhere."""
 
     __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "Secret()"
 
 
 class Wire:

@@ -75,7 +75,7 @@ class End:
     def resume(self) -> None:
         """Send more of what is pending."""
         pipe = self.outgoing
-        pipe.sent(self.sock.send(pipe.pending, NOW))
+        pipe.sent(self.send(pipe.pending, NOW))
 
     def say_first(self, data: bytes) -> None:
         """Say something before there is anything else, and before the loop knows the session."""

@@ -28,6 +28,7 @@ SLOW_SECONDS = 0.02
 HURRY_SECONDS = 1.0
 OUT_OF_DESCRIPTORS = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 BACK_OFF_SECONDS = 0.2
+# How long a thread waits at most where other processes should have the next connection.
 LET_OTHERS_SECONDS = 0.02
 # Wakes a thread in accept(); whoever has these threads handles it, by doing nothing.
 WAKE = signal.SIGUSR2
@@ -147,7 +148,7 @@ class LoginServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
         # A dictionary's own operations are whole: no lock is needed for them.
         connections = self.connections
         connections[patience] = None
-        if len(connections) >= self.threads:
+        if self.is_busy:
             self._hurry()
         try:
             self._serve(request, client_address, self._local, patience)

@@ -9,8 +9,9 @@ from contextlib import contextmanager
 SIZE = 8
 # Workers at a time, with those that live on beside the ones that have followed them.
 MOST = 8192
-# A worker is ahead of others with so many times the mean, and some more.
-AHEAD, SOME = 1.05, 8
+# A worker is ahead of others with so many times the mean, and some more: connections that come and
+# go are no matter.
+AHEAD, SOME = 1.05, 16
 
 
 class Slots:

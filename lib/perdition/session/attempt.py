@@ -218,7 +218,7 @@ class Attempt:
             return found
         for key in self.keys(name):
             try:
-                value = self.service.find.lookup(key.encode("utf-8", "surrogateescape"))
+                value = self.service.find.lookup(protocols.encode(key))
             except MapFailed as error:
                 self.log.error(f"map: {error}")
                 return None
