@@ -11,6 +11,8 @@ from perdition import net
 from perdition.net import ServerItem
 from perdition.patience import Patience
 
+NOT_NAMED = ServerItem("", "", "")
+
 
 class SharedTurn:
     """A counter that all workers share: whose turn it is among the default servers.
@@ -50,25 +52,32 @@ class Backends:
     connect_timeout: int
     keepalive: bool
 
-    def candidates(self, found: ServerItem | None) -> list[ServerItem]:
+    def candidates(self, destinations: Sequence[ServerItem]) -> list[ServerItem]:
         """The servers to try, in order (reference: maps.md section 2, steps 6 and 7).
 
         Args:
-            found: what the map or the client named; None or without host for the default.
+            destinations: what the map or the client named; without any, or in the place of one
+                without host, there are the default ones, in turn.
         """
-        if found is not None and found.host:
-            return [found if found.port else found._replace(port=self.default_port)]
-        if not self.default_servers:
-            return []
-        servers = self.default_servers
+        found: list[ServerItem] = []
+        for each in destinations or (NOT_NAMED,):
+            if each.host:
+                found.append(each if each.port else each._replace(port=self.default_port))
+            else:
+                found += [server._replace(user=each.user) for server in self._in_turn()]
+        return found
+
+    def _in_turn(self) -> list[ServerItem]:
+        """The default servers, beginning with another one each time."""
+        servers = list(self.default_servers)
         if len(servers) > 1:
             first = self.turn.take() % len(servers)
-            servers = [*servers[first:], *servers[:first]]
+            servers = servers[first:] + servers[:first]
         return [server for server in servers if server.host]
 
-    def nameless(self, found: ServerItem | None) -> ServerItem:
+    def nameless(self, destinations: Sequence[ServerItem]) -> ServerItem:
         """What the log has for a server where there is no candidate."""
-        for server in (*self.default_servers, *([found] if found else ())):
+        for server in (*self.default_servers, *destinations):
             return ServerItem("", "", server.port or self.default_port)
         return ServerItem("", "(null)", self.default_port)
 

@@ -4,14 +4,15 @@ from pathlib import Path
 
 import pytest
 
-from perdition.maps import MapFailed, NoMap, open_map
+from perdition.maps import MapFailed, MapSettings, Query
+from perdition.maps.choice import NoMap, open_map
 from perdition.maps.regex import Regex
 
 
 def lookup(tmp_path: Path, text: str, key: str) -> bytes | None:
     file = tmp_path / "popmap.re"
     file.write_text(text)
-    return Regex(str(file)).lookup(key.encode())
+    return Regex(str(file), MapSettings()).lookup(Query(key.encode()))
 
 
 @pytest.mark.parametrize(
@@ -44,7 +45,7 @@ def test_lookups(tmp_path: Path, text: str, key: str, value: bytes | None) -> No
 def test_octets_that_are_no_text_match_and_come_back(tmp_path: Path) -> None:
     file = tmp_path / "re"
     file.write_text("^(.*)$: $1@host\n")
-    assert Regex(str(file)).lookup(b"m\xfcller") == b"m\xfcller@host"
+    assert Regex(str(file), MapSettings()).lookup(Query(b"m\xfcller")) == b"m\xfcller@host"
 
 
 @pytest.mark.parametrize("text", ["^user(: host\n", "a 'b\n", "[[:nothing:]]: host\n"])
@@ -55,7 +56,7 @@ def test_a_bad_file_says_where(tmp_path: Path, text: str) -> None:
 
 def test_a_missing_file_is_named() -> None:
     with pytest.raises(MapFailed, match="/no/such/file"):
-        Regex("/no/such/file")
+        Regex("/no/such/file", MapSettings())
 
 
 @pytest.mark.parametrize(
@@ -64,18 +65,18 @@ def test_a_missing_file_is_named() -> None:
 def test_maps_are_known_by_name_and_by_the_original_file(tmp_path: Path, library: str) -> None:
     file = tmp_path / "re"
     file.write_text("^a: b\n")
-    opened = open_map(library, str(file))
-    assert opened.lookup(b"a") == b"b"
+    opened = open_map(library, str(file), MapSettings())
+    assert opened.lookup(Query(b"a")) == b"b"
     opened.close()
 
 
 def test_no_map_finds_nothing() -> None:
-    nothing = open_map("", "")
+    nothing = open_map("", "", MapSettings())
     assert isinstance(nothing, NoMap)
-    assert nothing.lookup(b"a") is None
+    assert nothing.lookup(Query(b"a")) is None
     nothing.close()
 
 
 def test_an_unknown_map_is_told_what_there_is() -> None:
     with pytest.raises(MapFailed, match="gdbm, posix_regex"):
-        open_map("nothing.so", "")
+        open_map("nothing.so", "", MapSettings())

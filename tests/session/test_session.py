@@ -7,8 +7,8 @@ import pytest
 
 from perdition import logs
 from perdition.logs import Log
-from perdition.maps import MapFailed
-from perdition.session.attempt import allowed
+from perdition.maps import MapFailed, Query
+from perdition.session.finding import allowed
 from perdition.session.traffic import client_traffic
 from session.test_transcripts import Found, Stage, staged
 
@@ -164,13 +164,13 @@ def test_a_silent_real_server_is_left_and_logged(tmp_path: Path) -> None:
 def test_a_map_in_trouble_leaves_the_default_server(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: str
 ) -> None:
-    def lookup(_map: Found, _key: bytes) -> bytes:
+    def lookup(_map: Found, _query: Query) -> bytes:
         if value == "broken":
             raise MapFailed("the map is broken")
         return value.encode()
 
     monkeypatch.setattr(Found, "lookup", lookup)
-    lines = played(tmp_path / "log", GREETING, *ACCEPTED)
+    lines = played(tmp_path / "log", "option map_failure default_server", GREETING, *ACCEPTED)
     assert 'server="default:143"' in lines
     assert ("map: the map is broken" in lines) == (value == "broken")
     assert ("map: ::1:143: write [::1]:143 or [::1:143]" in lines) == (value == "::1:143")

@@ -10,7 +10,7 @@ import contextlib
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -18,6 +18,7 @@ import pytest
 from perdition.config.command_line import load
 from perdition.identity import Ends
 from perdition.logs import DEBUG, Log
+from perdition.maps import MapFailed, Query
 from perdition.net import ConnectFailed, ServerItem
 from perdition.patience import Patience
 from perdition.server.service import make_service
@@ -31,13 +32,18 @@ ENDS = Ends("10.0.0.7", 4000, "127.0.0.1", 143)
 
 
 class Found:
-    """A map with what the transcript says."""
+    """A map with what the transcript says; a value "broken" is a map that is out of order."""
+
+    by_key_alone = True
 
     def __init__(self, values: dict[bytes, bytes]) -> None:
         self.values = values
 
-    def lookup(self, key: bytes, /) -> bytes | None:
-        return self.values.get(key)
+    def lookup(self, query: Query, /) -> bytes | None:
+        value = self.values.get(query.key)
+        if value == b"broken":
+            raise MapFailed("the store is down")
+        return value
 
     def close(self) -> None:
         return
@@ -52,12 +58,13 @@ class Servers:
         self.connected = threading.Event()
         self.ours: socket.socket | None = None
 
-    def candidates(self, found: ServerItem | None) -> list[ServerItem]:
-        if found is not None and found.host:
-            return [found._replace(port=found.port or self.default_port)]
-        return [ServerItem("", "default", "143")]
+    def candidates(self, destinations: Sequence[ServerItem]) -> list[ServerItem]:
+        named = [each for each in destinations if each.host]
+        return [each._replace(port=each.port or self.default_port) for each in named] or [
+            ServerItem("", "default", "143")
+        ]
 
-    def nameless(self, _found: ServerItem | None) -> ServerItem:
+    def nameless(self, _destinations: Sequence[ServerItem]) -> ServerItem:
         return ServerItem("", "(null)", self.default_port)
 
     def connect(self, server: ServerItem, _patience: Patience) -> socket.socket:

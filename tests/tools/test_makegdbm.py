@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from perdition.maps import MapSettings, Query
 from perdition.maps.gdbm import Gdbm
 from perdition.tools import makegdbm
 from support.processes import require
@@ -54,9 +55,9 @@ class Files:
 
     def lookup(self, key: bytes) -> bytes | None:
         """What the proxy finds in the file."""
-        found = Gdbm(str(self.path))
+        found = Gdbm(str(self.path), MapSettings())
         try:
-            return found.lookup(key)
+            return found.lookup(Query(key))
         finally:
             found.close()
 
@@ -225,10 +226,10 @@ def test_a_failure_leaves_the_file_of_before_and_no_other(
 
 def test_the_proxy_finds_what_was_there_before_until_the_new_file_is_whole(files: Files) -> None:
     files.ours(str(files.path), text=b"ann:one\n")
-    found = Gdbm(str(files.path))
-    assert found.lookup(b"ann") == b"one"
+    found = Gdbm(str(files.path), MapSettings())
+    assert found.lookup(Query(b"ann")) == b"one"
     files.ours(str(files.path), text=b"ann:two\n")
-    assert found.lookup(b"ann") == b"two"
+    assert found.lookup(Query(b"ann")) == b"two"
     files.originals(str(files.path), text=b"ann:three\n")
-    assert found.lookup(b"ann") == b"three"
+    assert found.lookup(Query(b"ann")) == b"three"
     found.close()

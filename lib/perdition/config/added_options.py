@@ -64,5 +64,51 @@ class AddedOptions(GeneralOptions):
         "Hosts, addresses and networks that client_server_specification may name. Empty: any.",
         metavar="HOST[,HOST...]",
     )
+    map_failure: str = option(
+        "temporary",
+        kinds.MAP_FAILURE_KIND,
+        "What a log-in gets while the map is out of order: temporary, a failure after which it can "
+        "try again, or default_server, those of outgoing_server, as in 2.2, which may be the wrong "
+        "ones.",
+        metavar="WHAT",
+    )
+    map_timeout: int = option(
+        10,
+        kinds.SECONDS,
+        "How long a look-up in a map on a server may take; 0 for no limit.",
+        metavar="SECONDS",
+    )
+    map_connections: int = option(
+        8,
+        kinds.AT_LEAST_ONE,
+        "Most connections of a worker to the map's server; they are kept and used again.",
+        metavar="COUNT",
+    )
+    map_cache_found: int = option(
+        0,
+        kinds.SECONDS,
+        "How long a worker remembers what the map found; 0 for not at all.",
+        metavar="SECONDS",
+    )
+    map_cache_not_found: int = option(
+        0,
+        kinds.SECONDS,
+        "How long a worker remembers that the map has no such key; 0 for not at all.",
+        metavar="SECONDS",
+    )
+    map_cache_stale: int = option(
+        0,
+        kinds.SECONDS,
+        "How old what the map found may be to be used while the map is out of order; 0 for never.",
+        metavar="SECONDS",
+    )
+    lookup: str = option(
+        "",
+        kinds.TEXT,
+        "Show what the map says of these users, and where they would be logged in, and exit; - "
+        "for users on standard input, one a line.",
+        metavar="USER[,USER...]",
+        in_file=False,
+    )
     check_config: bool = flag("Say whether the configuration can be used, and exit.", in_file=False)
     version: bool = flag("Show the version and exit.", in_file=False)

@@ -1,8 +1,9 @@
 """Kinds of option values: how each is read from text, checked, and shown."""
 
+import functools
 import ipaddress
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -32,6 +33,7 @@ PROTO_VERSIONS = {
     "tlsv1.3": ssl.TLSVersion.TLSv1_3,
 }
 LOG_PASSWD = ("never", "fail", "ok", "always")
+MAP_FAILURE = ("temporary", "default_server")
 TRUTH = {"yes": True, "true": True, "on": True, "no": False, "false": False, "off": False}
 
 
@@ -83,11 +85,11 @@ def parse_number(text: str) -> int:
     return int(digits)
 
 
-def parse_at_least_two(text: str) -> int:
-    """Read a count of 2 or more."""
+def parse_at_least(least: int, text: str) -> int:
+    """Read a count of that many or more."""
     number = parse_number(text)
-    if number < 2:  # noqa: PLR2004 - the name says it
-        raise BadValue(f"must be a whole number from 2 to {MOST}", text)
+    if number < least:
+        raise BadValue(f"must be a whole number from {least} to {MOST}", text)
     return number
 
 
@@ -182,10 +184,10 @@ def parse_pid_file(text: str) -> str:
     return text
 
 
-def parse_log_passwd(text: str) -> str:
-    """Read when passwords are logged."""
-    if text.lower() not in LOG_PASSWD:
-        raise BadValue(one_of(LOG_PASSWD), text)
+def parse_word(words: Sequence[str], text: str) -> str:
+    """Read one of these words, in any case."""
+    if text.lower() not in words:
+        raise BadValue(one_of(words), text)
     return text.lower()
 
 
@@ -243,7 +245,8 @@ TEXT = Kind("text", parse_text, str)
 FILE = Kind("file", parse_text, str)
 NUMBER = Kind("number", parse_number, str, NOT_A_NUMBER)
 DESCRIPTOR = Kind("descriptor", parse_number, str)
-AT_LEAST_TWO = Kind("at_least_two", parse_at_least_two, str, NOT_A_NUMBER)
+AT_LEAST_ONE = Kind("at_least_one", functools.partial(parse_at_least, 1), str, NOT_A_NUMBER)
+AT_LEAST_TWO = Kind("at_least_two", functools.partial(parse_at_least, 2), str, NOT_A_NUMBER)
 SECONDS = Kind("seconds", parse_number, str, NOT_A_NUMBER)
 OPTIONAL_SECONDS = Kind(
     "optional_seconds", parse_optional_number, show_optional_number, NOT_A_NUMBER
@@ -261,8 +264,13 @@ SSL_MODE = Kind(
 PROTOCOL = Kind("protocol", parse_protocol, str, 'Unknown protocol: "{word}"', True)
 PID_FILE = Kind("pid_file", parse_pid_file, str, 'Invalid pid file: "{word}"', True)
 LOG_PASSWD_KIND = Kind(
-    "log_passwd", parse_log_passwd, str, 'Invalid log_passwd mode: "{word}"', True
+    "log_passwd",
+    functools.partial(parse_word, LOG_PASSWD),
+    str,
+    'Invalid log_passwd mode: "{word}"',
+    True,
 )
+MAP_FAILURE_KIND = Kind("map_failure", functools.partial(parse_word, MAP_FAILURE), str)
 DELIMITER = Kind("delimiter", parse_delimiter, str)
 MIN_VERSION = Kind("min_version", parse_min_version, str, "Unknown {name}")
 MAX_VERSION = Kind("max_version", parse_max_version, str, "Unknown {name}")

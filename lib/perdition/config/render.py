@@ -39,6 +39,7 @@ LONGEST = 4095
 # The sixth field of what SQL maps are told is a password, and so is this extension of an LDAP URL.
 SQL_MAP = re.compile(r"mysql|postgresql|odbc")
 SQL_PASSWORD = re.compile(r"^((?:[^:]*:){5})[^:]+")
+URL_PASSWORD = re.compile(r"(://[^/@:]*:).*(?=@)")
 LDAP_PASSWORD = re.compile(r"(X-BINDPW=)[^,?]+", re.IGNORECASE)
 DUMPED = """
     add_domain authenticate_in authenticate_timeout bind_address client_server_specification
@@ -145,7 +146,7 @@ def redact(library: str, text: str) -> str:
     """Write what a map is told without the password in it."""
     if SQL_MAP.search(library):
         return SQL_PASSWORD.sub(r"\1********", text)
-    return LDAP_PASSWORD.sub(r"\1********", text)
+    return LDAP_PASSWORD.sub(r"\1********", URL_PASSWORD.sub(r"\1********", text))
 
 
 def shown(options: Options, name: str) -> str:

@@ -1,86 +1,177 @@
-"""Maps: the stores that say which real server holds a mailbox."""
+"""Maps: the stores that say which real server holds a mailbox.
 
-import importlib
+Here is what everybody says of them. `choice` opens the one that the options name; every other
+module is a store, and is imported only when that store is chosen.
+"""
+
 import re
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, Protocol
 
-NAMES = {"gdbm": "Gdbm", "posix_regex": "Regex"}
-MODULES = {"gdbm": "perdition.maps.gdbm", "posix_regex": "perdition.maps.regex"}
-LIBRARY = re.compile(r"(?:.*/)?libperditiondb_(\w+)\.so[.\d]*")
+from perdition.identity import Ends
+from perdition.net import Ambiguous, ServerItem, parse_item
+from perdition.protocols import decode
+
+# What no name of a user, host or port has.
+CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+HOST = re.compile(r"[^\s\x00-\x20\x7f/\[\]]{0,255}")
+PORT = re.compile(r"\d{0,5}|[A-Za-z0-9_.+-]{1,64}")
+SHOWN_LENGTH = 100
+MOST_DESTINATIONS = 16
 
 
 class MapFailed(Exception):
     """The map is out of order: nothing is known about whether it has the key."""
 
 
-class Map(Protocol):
-    """A store of real servers. Several threads use one at the same time."""
+class Query(NamedTuple):
+    """What is asked. Most stores look at the key alone.
 
-    def lookup(self, key: bytes, /) -> bytes | None:
+    Attributes:
+        key: the octets to look up.
+        ends: address and port of the client and of ours that it reached; addresses are empty
+            where nobody is connected.
+        protocol: of the log-in, as the log has it: POP3, IMAP4S, ...
+        user: the name, as the client typed it.
+        password: what the client gave; not shown anywhere.
+        attempt: which log-in of the connection it is, from 1.
+        secure: the client's link: "plaintext", "ssl" or "starttls".
+    """
+
+    key: bytes
+    ends: Ends = Ends("", 0, "", 0)
+    protocol: str = ""
+    user: str = ""
+    password: bytes = b""
+    attempt: int = 1
+    secure: str = "plaintext"
+
+    def __repr__(self) -> str:
+        return f"Query(key={self.key!r}, user={self.user!r})"
+
+
+class Answer(NamedTuple):
+    """What a store has found that keeps user, server and port by themselves.
+
+    Attributes:
+        destinations: the real servers, to be tried in order; without any, or without host, the
+            default ones.
+        password: for the real server in the place of the client's own; None to use that. Not shown
+            anywhere.
+    """
+
+    destinations: Sequence[ServerItem]
+    password: bytes | None = None
+
+    def __repr__(self) -> str:
+        return f"Answer({list(self.destinations)!r})"
+
+
+class Refusal(NamedTuple):
+    """The store, which looks at passwords as well, does not let the user in.
+
+    Attributes:
+        reason: for the log.
+    """
+
+    reason: str
+
+
+# Octets are a value as reference maps.md section 3 has it; None is a key that is not there.
+Found = bytes | Answer | Refusal | None
+
+
+class Map(Protocol):
+    """A store of real servers. Several threads use one at the same time.
+
+    Made by ``Store(option, settings)``, as root and before the workers are forked: connections to
+    servers are opened when there is something to look up, and threads are started no sooner.
+
+    Attributes:
+        by_key_alone: whether equal keys have equal answers, whoever asks: these can be cached.
+    """
+
+    by_key_alone: bool
+
+    def lookup(self, query: Query, /) -> Found:
         """The value of a key, None where there is none.
 
         Raises:
-            MapFailed: the store is out of order.
+            MapFailed: the store is out of order; the text says which one, and why.
         """
 
     def close(self) -> None:
         """Let go of what it holds open."""
 
 
-class NoMap:
-    """Where no map is configured: nothing is found."""
-
-    def lookup(self, _key: bytes, /) -> bytes | None:
-        return None
-
-    def close(self) -> None:
-        return
+def tell_nobody(_trouble: str) -> None:
+    """Where nobody wants to know."""
 
 
-class Latest:
-    """The map of now: sessions that are there already see a new one as well."""
+class MapSettings(NamedTuple):
+    """What a store is told beside its own option.
 
-    def __init__(self, opened: Map) -> None:
-        self._map = opened
+    Attributes:
+        delimiter: `domain_delimiter`, between user and host in a value.
+        timeout: `map_timeout`: seconds that a look-up may take; 0 for no limit.
+        connections: `map_connections`: most connections of a worker to the store's server.
+        tell: is told, once, of trouble that does not keep the store from answering.
+    """
 
-    def lookup(self, key: bytes, /) -> bytes | None:
-        """The value of a key, None where there is none.
-
-        Raises:
-            MapFailed: the store is out of order.
-        """
-        return self._map.lookup(key)
-
-    def replace(self, opened: Map) -> None:
-        """Use another map from now on."""
-        self._map, old = opened, self._map
-        old.close()
-
-    def close(self) -> None:
-        self._map.close()
+    delimiter: str = "@"
+    timeout: float = 10.0
+    connections: int = 8
+    tell: Callable[[str], None] = tell_nobody
 
 
-def map_name(library: str) -> str:
-    """The name of the map that `map_library` means: by itself or as the original's file name."""
-    found = LIBRARY.fullmatch(library)
-    return found[1] if found else library
-
-
-def open_map(library: str, option: str) -> Map:
-    """Open the map that the options name.
+def read_value(value: bytes, delimiter: str, port: str = "") -> Answer:
+    """Take a value apart (reference: maps.md section 3), or a list of them with commas between.
 
     Args:
-        library: `map_library`; empty for none.
-        option: `map_library_opt`; empty for the map's own default.
+        value: ``[user<delimiter>]host[:port]``; an IPv6 address with a port stands in brackets.
+        delimiter: what stands between user and host.
+        port: for those without one; empty for `outgoing_port`.
 
     Raises:
-        MapFailed: there is no such map, or it cannot be used.
+        MapFailed: it is nonsense; the text says which.
     """
-    if not library:
-        return NoMap()
-    name = map_name(library)
-    if name not in NAMES:
-        raise MapFailed(f"map_library {library!r}: there are {', '.join(sorted(NAMES))}")
-    module = importlib.import_module(MODULES[name])
-    opened: Map = getattr(module, NAMES[name])(option)
-    return opened
+    text = decode(value)
+    pieces = [text] if "," in delimiter else [each.strip(" ") for each in text.split(",")]
+    if len(pieces) > MOST_DESTINATIONS:
+        raise MapFailed(f"more than {MOST_DESTINATIONS} destinations: {shown(text)}")
+    found = []
+    for piece in pieces:
+        if not piece:
+            continue
+        try:
+            item = parse_item(piece, delimiter, port)
+        except Ambiguous as error:
+            raise MapFailed(str(error)) from error
+        check_item(item, text)
+        found.append(item)
+    return Answer(found)
+
+
+def check_item(item: ServerItem, text: str) -> None:
+    """Check the parts of a destination.
+
+    Args:
+        item: the destination.
+        text: what it comes from, for the message.
+
+    Raises:
+        MapFailed: one of them cannot be what it should.
+    """
+    if CONTROL.search(item.user):
+        raise MapFailed(f"not the name of a user: {shown(text)}")
+    if not HOST.fullmatch(item.host):
+        raise MapFailed(f"not the name of a host: {shown(text)}")
+    if not PORT.fullmatch(item.port) or (
+        item.port.isdecimal() and not 0 < int(item.port) < 1 << 16
+    ):
+        raise MapFailed(f"not a port: {shown(text)}")
+
+
+def shown(text: str) -> str:
+    """The beginning of a value, for a message; whoever logs it escapes it."""
+    return text if len(text) <= SHOWN_LENGTH else f"{text[:SHOWN_LENGTH]}..."

@@ -1,13 +1,13 @@
-"""posix_regex: a file of regular expressions, read at start and on HUP (reference: maps.md 8)."""
+"""posix_regex: a file of regular expressions (reference: maps.md section 8)."""
 
 import re
 from collections.abc import Callable
-from pathlib import Path
 
 from perdition.grammar import GrammarError, scan_words
-from perdition.maps import MapFailed
+from perdition.maps import MapSettings
+from perdition.maps.files import BrokenFile, FileMap
+from perdition.protocols import decode, encode
 
-DEFAULT = "/etc/perdition/popmap.re"
 WORDS = 2
 CLASSES = {
     "alnum": "a-zA-Z0-9",
@@ -27,45 +27,57 @@ CLASSES = {
 BRACKET = re.compile(r"\[(\^?)(\]?(?:\[:\w+:\]|\[[.=].*?[.=]\]|[^\]])*)\]", re.DOTALL)
 
 
-class Regex:
+class Regex(FileMap):
     """The lines of the file, tried in order; the first whose expression matches wins."""
 
-    def __init__(self, option: str) -> None:
+    DEFAULT = "/etc/perdition/popmap.re"
+
+    def __init__(self, option: str, settings: MapSettings) -> None:
         """Read the file named by option.
 
         Raises:
             MapFailed: it cannot be read, or a line of it is wrong; the text says which.
         """
-        path = Path(option or DEFAULT)
-        try:
-            text = path.read_text(encoding="utf-8", errors="surrogateescape")
-        except OSError as error:
-            raise MapFailed(f"{path}: {error.strerror}") from error
+        super().__init__(option, settings)
+        self.load()
+
+    def read(self) -> "Lines":
+        return Lines(self.path.read_text(encoding="utf-8", errors="surrogateescape"))
+
+
+class Lines:
+    """The lines of such a file."""
+
+    def __init__(self, text: str) -> None:
+        """Take the text of the file apart.
+
+        Raises:
+            BrokenFile: a line is wrong; the message begins with its number.
+        """
         self._lines: list[tuple[re.Pattern[str], str]] = []
         try:
             for number, words in scan_words(text):
                 if len(words) >= WORDS:
-                    self._lines.append((self._compile(path, number, words[0]), words[1]))
+                    self._lines.append((self._compile(number, words[0]), words[1]))
         except GrammarError as error:
-            raise MapFailed(f"{path}:{error.line}: {error.why}") from error
+            raise BrokenFile(f":{error.line}: {error.why}") from error
 
     @staticmethod
-    def _compile(path: Path, number: int, word: str) -> re.Pattern[str]:
+    def _compile(number: int, word: str) -> re.Pattern[str]:
         try:
             return compile_posix(word.removesuffix(":"))
         except (re.error, KeyError) as error:
-            raise MapFailed(f"{path}:{number}: not a regular expression: {error}") from error
+            raise BrokenFile(f":{number}: not a regular expression: {error}") from error
 
-    def lookup(self, key: bytes) -> bytes | None:
+    def lookup(self, key: bytes, /) -> bytes | None:
         """What precedes the match, and the value with ``$0`` to ``$9`` filled in.
 
         What follows the match is dropped, as in the original: anchor the expressions.
         """
-        name = key.decode("utf-8", "surrogateescape")
+        name = decode(key)
         for pattern, value in self._lines:
             if match := pattern.search(name):
-                found = name[: match.start()] + re.sub(r"\$(\d)", group_of(match), value)
-                return found.encode("utf-8", "surrogateescape")
+                return encode(name[: match.start()] + re.sub(r"\$(\d)", group_of(match), value))
         return None
 
     def close(self) -> None:

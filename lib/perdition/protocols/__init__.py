@@ -101,6 +101,7 @@ class Verdict(NamedTuple):
             it gave none.
         goodbye: whether the real server is told that we leave.
         delays: how many times the answer to the client is delayed (protocols.md section 1.4).
+        is_temporary: the client may be told that it is not its name or password (RFC 5530, 3206).
     """
 
     accepted: bool
@@ -108,12 +109,14 @@ class Verdict(NamedTuple):
     line: bytes = b""
     goodbye: bool = True
     delays: int = 1
+    is_temporary: bool = False
 
 
 OK = "ok"
 LOGIN_DISABLED = "failed: Login Disabled"
 NO_SERVER = "failed: Could not determine server"
 LOCAL_FAILURE = "failed: local authentication failure"
+MAP_FAILED = "failed: Map out of order"
 NOT_CONNECTED = "failed: Could not connect to server"
 NEGOTIATION_FAILED = "failed: Connection Negotiation Failure"
 TLS_NOT_PRESENT = "failed: TLS not present"

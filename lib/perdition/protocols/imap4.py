@@ -124,7 +124,8 @@ class ClientSide:
             self.wire.say(self.tag + b" NO Authentication failure")
         else:
             line = verdict.line if self.terms.server_resp_line else b""
-            self.wire.say(self.tag + b" " + (line or encode(f"NO {verdict.status}")))
+            code = "[UNAVAILABLE] " if verdict.is_temporary else ""
+            self.wire.say(self.tag + b" " + (line or encode(f"NO {code}{verdict.status}")))
 
     def farewell(self, reason: str) -> None:
         self.wire.say(encode(f"* BYE {reason}"))

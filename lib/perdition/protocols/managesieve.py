@@ -104,7 +104,7 @@ class ClientSide:
         if verdict.line and self.terms.server_resp_line:
             self.wire.say(verdict.line)
         else:
-            self._say("NO", verdict.status)
+            self._say("NO (TRYLATER)" if verdict.is_temporary else "NO", verdict.status)
 
     def farewell(self, reason: str) -> None:
         self._say("BYE", reason)

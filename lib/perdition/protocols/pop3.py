@@ -89,7 +89,8 @@ class ClientSide:
             self.wire.say(b"-ERR Authentication failure, mate")
         else:
             line = verdict.line if self.terms.server_resp_line else b""
-            self.wire.say(line or encode(f"-ERR {verdict.status}"))
+            code = "[SYS/TEMP] " if verdict.is_temporary else ""
+            self.wire.say(line or encode(f"-ERR {code}{verdict.status}"))
 
     def farewell(self, reason: str) -> None:
         self.wire.say(encode(f"-ERR {reason}"))

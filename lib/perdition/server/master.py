@@ -9,7 +9,6 @@ import signal
 import socket
 import threading
 import time
-from pathlib import Path
 
 import setproctitle
 
@@ -17,8 +16,10 @@ from perdition import __version__, net
 from perdition.backends import SharedTurn
 from perdition.config import render
 from perdition.config.options import Options
-from perdition.logs import Log, LogOpenFailed
-from perdition.maps import Latest, MapFailed, map_name, open_map
+from perdition.logs import Log, LogOpenFailed, escape
+from perdition.maps import Map, MapFailed, MapSettings
+from perdition.maps.cache import Cached
+from perdition.maps.choice import Latest, open_map, whole_option
 from perdition.server import privileges
 from perdition.server.children import Children
 from perdition.server.detaching import Launcher
@@ -84,11 +85,10 @@ class Master:
         setproctitle.setproctitle(f"{options.program}: daemon")
         if options.authenticate_in:
             raise StartFailed("authenticate_in: local authentication is not in this version")
-        self.map_option = options.map_library_opt
-        if map_name(options.map_library) in ("gdbm", "posix_regex") and self.map_option:
-            self.map_option = str(Path(self.map_option).absolute())
+        # A relative name counts from here, at HUP as well.
+        self.map_option = whole_option(options.map_library, options.map_library_opt)
         try:
-            self.map = Latest(open_map(options.map_library, self.map_option))
+            self.map = Latest(self._open_map())
         except MapFailed as error:
             line = f'dlopen of "{options.map_library}" failed'
             raise StartFailed(str(error), line, usage=True) from error
@@ -120,6 +120,30 @@ class Master:
         except NoSuchUser as error:
             self.log.error("Fatal error setting group and userid. Exiting.")
             raise StartFailed(str(error)) from error
+
+    def _open_map(self) -> Map:
+        """The map that the options name.
+
+        Raises:
+            MapFailed: it cannot be used.
+        """
+        options = self.options
+        settings = MapSettings(
+            options.domain_delimiter, options.map_timeout, options.map_connections, self._tell
+        )
+        opened = open_map(options.map_library, self.map_option, settings)
+        found, not_found, stale = (
+            options.map_cache_found,
+            options.map_cache_not_found,
+            options.map_cache_stale,
+        )
+        if not (found or not_found or stale):
+            return opened
+        return Cached(opened, found=found, not_found=not_found, stale=stale)
+
+    def _tell(self, trouble: str) -> None:
+        """Trouble of the map that does not keep it from answering."""
+        self.log.error(f"map: {escape(trouble)}")
 
     def _say_starting(self) -> None:
         options = self.options
@@ -326,7 +350,7 @@ class Master:
         told = render.redact(options.map_library, options.map_library_opt) or "(null)"
         self.log.info(f'Reloading map library "{options.map_library}" with options "{told}"')
         try:
-            new = open_map(options.map_library, self.map_option)
+            new = self._open_map()
         except MapFailed as error:
             self.log.error(f"map: {error}: the one of before stays in use")
             return False

@@ -14,6 +14,7 @@ from perdition.identity import NameRules
 from perdition.logs import DEBUG, ERROR, INFO, Log
 from perdition.maps import Map
 from perdition.protocols import Terms
+from perdition.session.finding import Finder
 from perdition.session.service import DIALOGUES, Service
 from perdition.tls.handshakes import Listening, OutgoingTls
 
@@ -69,6 +70,13 @@ def make_service(
     mode = options.effective_ssl_mode
     names = Names(options)
     delimiter = options.domain_delimiter
+    rules = NameRules(
+        delimiter,
+        options.strip_domain,
+        options.add_domain,
+        options.lower_case,
+        options.explicit_domain,
+    )
     return Service(
         protocol=options.protocol,
         dialogues=DIALOGUES[base],
@@ -84,14 +92,8 @@ def make_service(
             options.server_resp_line,
         ),
         log=log,
-        rules=NameRules(
-            delimiter,
-            options.strip_domain,
-            options.add_domain,
-            options.lower_case,
-            options.explicit_domain,
-        ),
-        find=find,
+        rules=rules,
+        finder=Finder(options, rules, find, log),
         backends=Backends(
             tuple(
                 net.parse_item(each, delimiter, options.outgoing_port)

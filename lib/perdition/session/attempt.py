@@ -1,12 +1,11 @@
 """One log-in of a session: from the credentials to the real server's verdict."""
 
 import contextlib
-import ipaddress
 import socket
-from collections.abc import Iterator
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from perdition import identity, logs, net, protocols
+from perdition import logs, protocols
 from perdition.identity import State
 from perdition.logs import Who
 from perdition.maps import MapFailed
@@ -14,6 +13,7 @@ from perdition.net import ConnectFailed, ServerItem
 from perdition.protocols import Login, ProtocolError, Ready, ServerSide, TlsWanted, Verdict
 from perdition.protocols.wire import LineTooLong, Wire
 from perdition.session.channel import Channel, PeerGone, PeerSilent, converse
+from perdition.session.finding import Asked, Finding, NotAllowed, Refused, renamed
 from perdition.session.service import Closed, Established
 from perdition.session.traffic import traffic
 from perdition.tls import TlsFailed
@@ -24,10 +24,6 @@ if TYPE_CHECKING:
 # How long a real server that refused may take to answer our leave.
 LEAVE_SECONDS = 3
 TROUBLE = (PeerGone, PeerSilent, LineTooLong, ProtocolError)
-
-
-class NotAllowed(Exception):
-    """The client has named a real server that it may not have; the text says which and why."""
 
 
 class Attempt:
@@ -67,18 +63,33 @@ class Attempt:
         # The map and the resolver may take as long as the log-in may.
         self.session.channel.patience.end()
         try:
-            found = self.find_server()
+            login, destinations = self.find()
         except NotAllowed as error:
             # Not the default server either: the password is meant for another one.
+            self.login = error.login
             self.log.warning(f"{error}: {self.who()}")
-            self.server_item = self.service.backends.nameless(None)
+            self.server_item = self.service.backends.nameless(())
             return Verdict(False, protocols.NO_SERVER)
-        candidates = self.service.backends.candidates(found)
+        except Refused as error:
+            self.log.info(f"map: {logs.escape(str(error))}: {self.who()}")
+            return Verdict(False, protocols.REFUSED)
+        except MapFailed as error:
+            self.log.error(f"map: {logs.escape(str(error))}")
+            return Verdict(False, protocols.MAP_FAILED, is_temporary=True)
+        candidates = self.service.backends.candidates(destinations)
+        self.login = login
         if not candidates:
-            self.server_item = self.service.backends.nameless(found)
+            self.server_item = self.service.backends.nameless(destinations)
             return Verdict(False, protocols.NO_SERVER)
+        return self.try_in_order(candidates)
+
+    def try_in_order(self, candidates: Sequence[ServerItem]) -> Verdict | Established:
+        """Log in at the first of these servers that can be reached."""
+        login = self.login
         for item in candidates:
             self.server_item = item
+            if item.user and self.options.username_from_database:
+                self.login = renamed(login, item.user)
             try:
                 sock = self.service.backends.connect(item, self.session.channel.patience)
             except ConnectFailed as error:
@@ -86,6 +97,24 @@ class Attempt:
                 continue
             return self.use(sock)
         return Verdict(False, protocols.NOT_CONNECTED)
+
+    def find(self) -> Finding:
+        """The real servers of this log-in."""
+        session = self.session
+        return self.service.finder.find(
+            self.login,
+            session.ends,
+            self.host,
+            secure=session.channel.secure,
+            attempt=session.failures + 1,
+            told=self.log_lookup if self.options.debug else None,
+        )
+
+    def log_lookup(self, asked: Asked) -> None:
+        """A look-up in the debug log: what of its outcome is no secret, and how long it took."""
+        self.log.debug(
+            f'map: "{logs.escape(asked.key)}": {asked.outcome}, {asked.seconds * 1000:.2f} ms'
+        )
 
     def use(self, sock: socket.socket) -> Verdict | Established:
         """Log in over a connection to a real server; it is closed unless the session is made."""
@@ -197,70 +226,13 @@ class Attempt:
         forced = self.service.terms.tls_listen_force
         return forced and self.session.channel.secure == "plaintext"
 
-    def find_server(self) -> ServerItem | None:
-        """The server that the client or the map names; the login's name may change by it.
-
-        Raises:
-            NotAllowed: the client has named one that it may not have.
-        """
-        options, rules = self.options, self.service.rules
-        typed = self.login.routing_name
-        by_client = options.client_server_specification
-        name = rules.name_for(State.SERVERNAME_LOOKUP, typed, self.host, strip=not by_client)
-        if by_client and rules.delimiter in name:
-            self.rename(rules.split(typed)[0])
-            try:
-                found = net.parse_item(rules.split(name)[1], rules.delimiter)
-            except net.Ambiguous as error:
-                raise NotAllowed(logs.escape(str(error))) from error
-            if found.host and not allowed(found.host, options.client_server_allow):
-                raise NotAllowed(f"client_server_allow: {logs.escape(found.host)} is not in it")
-            return found
-        for key in self.keys(name):
-            try:
-                value = self.service.find.lookup(protocols.encode(key))
-            except MapFailed as error:
-                self.log.error(f"map: {error}")
-                return None
-            if value is None:
-                continue
-            if not value:
-                return None
-            try:
-                found = net.parse_item(protocols.decode(value), rules.delimiter)
-            except net.Ambiguous as error:
-                self.log.error(f"map: {logs.escape(str(error))}")
-                return None
-            if options.username_from_database and found.user:
-                self.rename(found.user)
-            return found
-        return None
-
-    def keys(self, name: str) -> Iterator[str]:
-        """What to look up, in order."""
-        if not self.options.query_key:
-            yield name
-        for text in self.options.query_key:
-            key = identity.key(text, name, self.service.rules, self.session.ends)
-            self.log.debug(f'"{text}"->"{logs.escape(key)}"')
-            yield key
-
-    def rename(self, name: str) -> None:
-        """Give the login another name: that of the identity whose mailbox is wanted."""
-        if self.login.authorisation is None:
-            self.login = self.login._replace(user=name)
-        else:
-            self.login = self.login._replace(authorisation=name)
-
     def name_at_server(self) -> Login:
         """The login with the name that the real server gets."""
         typed = self.login.routing_name
         name = self.service.rules.name_for(State.REMOTE_LOGIN, typed, self.host)
         if name == typed:
             return self.login
-        if self.login.authorisation is None:
-            return self.login._replace(user=name)
-        return self.login._replace(authorisation=name)
+        return renamed(self.login, name)
 
     def host(self) -> str:
         """The name of the address that the client reached."""
@@ -288,25 +260,3 @@ class Attempt:
         if not self.options.debug or wanted == "never":
             return False
         return wanted in {"always", "ok" if status == protocols.OK else "fail"}
-
-
-def allowed(host: str, patterns: tuple[str, ...]) -> bool:
-    """Whether a client may name that real server.
-
-    Args:
-        host: a name or an address.
-        patterns: names, ".domain" for all names in it, addresses, networks; none: any host.
-    """
-    if not patterns:
-        return True
-    for pattern in patterns:
-        if host.lower() == pattern.lower():
-            return True
-        if pattern.startswith(".") and host.lower().endswith(pattern.lower()):
-            return True
-        try:
-            if ipaddress.ip_address(host) in ipaddress.ip_network(pattern, strict=False):
-                return True
-        except ValueError:
-            continue
-    return False

@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 from perdition.backends import Backends
 from perdition.identity import NameRules
 from perdition.logs import Log, Who
-from perdition.maps import Map
 from perdition.protocols import ClientSide, ServerSide, Terms, imap4, managesieve, pop3
 from perdition.session.channel import Channel, Tls
+from perdition.session.finding import Finder
 
 
 class Closed(Exception):
@@ -40,7 +40,7 @@ class Service:
         terms: what both sides of the dialogue are told.
         log: where lines go.
         rules: what is done to user names.
-        find: the map.
+        finder: finds the real servers for a log-in.
         backends: the real servers.
         listen_tls, outgoing_tls: TLS with clients and with real servers, None where there is none.
         ssl_listen, ssl_outgoing: TLS begins with the first octet there.
@@ -54,7 +54,7 @@ class Service:
     terms: Terms
     log: Log
     rules: NameRules
-    find: Map
+    finder: Finder
     backends: Backends
     listen_tls: Tls | None
     outgoing_tls: Tls | None

@@ -1,0 +1,129 @@
+"""Which map it is: by the name in the options to the module that is loaded for it."""
+
+import importlib
+import importlib.metadata
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from perdition.maps import Found, Map, MapFailed, MapSettings, Query
+
+# Distributions name the maps that they add in this group of entry points.
+GROUP = "perdition.maps"
+LIBRARY = re.compile(r"(?:.*/)?libperditiondb_(\w+)\.so[.\d]*")
+
+
+class Store(NamedTuple):
+    """A map that comes with this program.
+
+    Attributes:
+        place: module and class.
+        debian, pypi: the packages to install where a library is missing.
+        is_file: whether its option is the name of a file.
+    """
+
+    place: str
+    debian: str = ""
+    pypi: str = ""
+    is_file: bool = False
+
+
+STORES = {
+    "gdbm": Store("gdbm:Gdbm", "libgdbm6", is_file=True),
+    "posix_regex": Store("regex:Regex", is_file=True),
+}
+
+
+class NoMap:
+    """Where no map is configured: nothing is found."""
+
+    by_key_alone = True
+
+    def lookup(self, _query: Query, /) -> Found:
+        return None
+
+    def close(self) -> None:
+        return
+
+
+class Latest:
+    """The map of now: sessions that are there already see a new one as well."""
+
+    def __init__(self, opened: Map) -> None:
+        self._map = opened
+        self.by_key_alone = opened.by_key_alone
+
+    def lookup(self, query: Query, /) -> Found:
+        """The value of a key, None where there is none.
+
+        Raises:
+            MapFailed: the store is out of order.
+        """
+        return self._map.lookup(query)
+
+    def replace(self, opened: Map) -> None:
+        """Use another map from now on."""
+        self._map, old = opened, self._map
+        old.close()
+
+    def close(self) -> None:
+        self._map.close()
+
+
+def map_name(library: str) -> str:
+    """The name of the map that `map_library` means: by itself or as the original's file name."""
+    found = LIBRARY.fullmatch(library)
+    return found[1] if found else library
+
+
+def whole_option(library: str, option: str) -> str:
+    """The option of a map, with the whole path where it names a file by a relative one."""
+    store = STORES.get(map_name(library))
+    return str(Path(option).absolute()) if option and store and store.is_file else option
+
+
+def open_map(library: str, option: str, settings: MapSettings) -> Map:
+    """Open the map that the options name.
+
+    Args:
+        library: `map_library`; empty for none.
+        option: `map_library_opt`; empty for the map's own default.
+        settings: what else it is told.
+
+    Raises:
+        MapFailed: there is no such map, or it cannot be used.
+    """
+    if not library:
+        return NoMap()
+    opened: Map = find_store(map_name(library), library)(option, settings)
+    return opened
+
+
+def find_store(name: str, library: str) -> Callable[[str, MapSettings], Any]:
+    """The class of a map.
+
+    Args:
+        name: of the map.
+        library: `map_library`, for the message.
+
+    Raises:
+        MapFailed: there is none of that name, or a library that it needs is missing.
+    """
+    if name in STORES:
+        store = STORES[name]
+        module, _, class_name = store.place.partition(":")
+        try:
+            return getattr(importlib.import_module(f"perdition.maps.{module}"), class_name)  # type: ignore[no-any-return]
+        except ImportError as error:
+            raise MapFailed(
+                f"map {name}: {error}: install Debian's {store.debian} or PyPI's {store.pypi}"
+            ) from error
+    others = {each.name: each for each in importlib.metadata.entry_points(group=GROUP)}
+    if name not in others:
+        there = ", ".join(sorted({*STORES, *others}))
+        raise MapFailed(f"map_library {library!r}: there is no such map; there are {there}")
+    try:
+        return others[name].load()  # type: ignore[no-any-return]
+    except (ImportError, AttributeError) as error:
+        raise MapFailed(f"map {name}, of {others[name].value}: {error}") from error

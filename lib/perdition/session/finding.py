@@ -1,0 +1,201 @@
+"""From a log-in to the real servers that it may go to: by the client's word, or by the map.
+
+The reference is maps.md section 2, steps 1 to 5.
+"""
+
+import ipaddress
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+from perdition import identity, net, protocols
+from perdition.identity import Ends, NameRules, State
+from perdition.logs import Log, escape
+from perdition.maps import Answer, Found, Map, MapFailed, Query, Refusal, read_value
+from perdition.net import ServerItem
+from perdition.protocols import Login
+
+
+class NotAllowed(Exception):
+    """The client has named a real server that it may not have; the text says which and why.
+
+    Attributes:
+        login: with the name that is left.
+    """
+
+    def __init__(self, reason: str, login: Login) -> None:
+        super().__init__(reason)
+        self.login = login
+
+
+class Refused(Exception):
+    """The map does not let the user in; the text says why."""
+
+
+class Asked(NamedTuple):
+    """A look-up that has been made.
+
+    Attributes:
+        key: what was asked.
+        found: what came back.
+        seconds: how long it took.
+    """
+
+    key: str
+    found: Found | MapFailed
+    seconds: float
+
+    @property
+    def outcome(self) -> str:
+        """What came back, in a word."""
+        match self.found:
+            case None:
+                return "not found"
+            case MapFailed():
+                return "out of order"
+            case Refusal():
+                return "refused"
+            case _:
+                return "found"
+
+
+class Finding(NamedTuple):
+    """What there is to say of a log-in.
+
+    Attributes:
+        login: with the name, and perhaps the password, that are now known.
+        destinations: to be tried in order; none, or one without host: the default servers.
+    """
+
+    login: Login
+    destinations: Sequence[ServerItem]
+
+
+class Finder:
+    """Finds the real servers for log-ins, by options and map; nothing in it changes."""
+
+    __slots__ = ("_find", "_log", "_options", "_protocol", "_rules")
+
+    def __init__(self, options: Any, rules: NameRules, find: Map, log: Log) -> None:
+        self._options = options
+        self._protocol: str = options.protocol
+        self._rules = rules
+        self._find = find
+        self._log = log
+
+    def find(
+        self,
+        login: Login,
+        ends: Ends,
+        host: Callable[[], str],
+        *,
+        secure: str,
+        attempt: int = 1,
+        told: Callable[[Asked], None] | None = None,
+    ) -> Finding:
+        """Find the real servers.
+
+        Args:
+            login: what the client gave.
+            ends: its connection.
+            host: gives the name of the address that it reached.
+            secure: its link, as the log has it.
+            attempt: which log-in of the connection it is.
+            told: is told of each look-up.
+
+        Raises:
+            NotAllowed: the client has named a server that it may not have.
+            Refused: the map does not let it in.
+            MapFailed: the map is out of order, and that is not to be taken for "not found".
+        """
+        options, rules = self._options, self._rules
+        by_client = options.client_server_specification
+        typed = login.routing_name
+        name = rules.name_for(State.SERVERNAME_LOOKUP, typed, host, strip=not by_client)
+        if by_client and rules.delimiter in name:
+            return self._named_by_client(
+                renamed(login, rules.split(typed)[0]), rules.split(name)[1]
+            )
+        query = Query(b"", ends, self._protocol, login.user, login.password, attempt, secure)
+        try:
+            for key in self._keys(name, ends):
+                answer = self._ask(query._replace(key=protocols.encode(key)), key, told)
+                if answer is None:
+                    continue
+                if answer.password is not None:
+                    login = login._replace(password=answer.password)
+                return Finding(login, answer.destinations)
+        except MapFailed as error:
+            if options.map_failure == "temporary":
+                raise
+            self._log.error(f"map: {escape(str(error))}: on to the default server")
+        return Finding(login, ())
+
+    def _named_by_client(self, login: Login, text: str) -> Finding:
+        try:
+            found = net.parse_item(text, self._rules.delimiter)
+        except net.Ambiguous as error:
+            raise NotAllowed(escape(str(error)), login) from error
+        patterns = self._options.client_server_allow
+        if found.host and not allowed(found.host, patterns):
+            reason = f"client_server_allow: {escape(found.host)} is not in it"
+            raise NotAllowed(reason, login)
+        return Finding(login, [found])
+
+    def _keys(self, name: str, ends: Ends) -> Iterator[str]:
+        """What to look up, in order."""
+        if not self._options.query_key:
+            yield name
+        for text in self._options.query_key:
+            key = identity.key(text, name, self._rules, ends)
+            self._log.debug(f'"{text}"->"{escape(key)}"')
+            yield key
+
+    def _ask(self, query: Query, key: str, told: Callable[[Asked], None] | None) -> Answer | None:
+        """Look a key up.
+
+        Returns:
+            None where the map does not have it.
+        """
+        if told is None:
+            found = self._find.lookup(query)
+        else:
+            start = time.monotonic()
+            try:
+                found = self._find.lookup(query)
+            except MapFailed as error:
+                told(Asked(key, error, time.monotonic() - start))
+                raise
+            told(Asked(key, found, time.monotonic() - start))
+        if isinstance(found, Refusal):
+            raise Refused(found.reason)
+        return read_value(found, self._rules.delimiter) if isinstance(found, bytes) else found
+
+
+def renamed(login: Login, name: str) -> Login:
+    """The log-in with another name for the identity whose mailbox is wanted."""
+    if login.authorisation is None:
+        return login._replace(user=name)
+    return login._replace(authorisation=name)
+
+
+def allowed(host: str, patterns: tuple[str, ...]) -> bool:
+    """Whether a client may name that real server.
+
+    Args:
+        host: a name or an address.
+        patterns: names, ".domain" for all names in it, addresses, networks; none: any host.
+    """
+    if not patterns:
+        return True
+    for pattern in patterns:
+        if host.lower() == pattern.lower():
+            return True
+        if pattern.startswith(".") and host.lower().endswith(pattern.lower()):
+            return True
+        try:
+            if ipaddress.ip_address(host) in ipaddress.ip_network(pattern, strict=False):
+                return True
+        except ValueError:
+            continue
+    return False
