@@ -30,6 +30,7 @@ TEST = [
     "pytest-timeout>=2",
     "pytest-xdist>=3",
     "ruff>=0.5",
+    "types-tqdm",
 ]
 
 setup(
@@ -43,7 +44,7 @@ setup(
     package_dir={"": "lib"},
     packages=find_packages("lib"),
     package_data={"perdition": ["py.typed"]},
-    install_requires=["configobj>=5.0.8", "python-daemon>=3.0", "setproctitle>=1.3"],
+    install_requires=["configobj>=5.0.8", "python-daemon>=3.0", "setproctitle>=1.3", "tqdm>=4.64"],
     extras_require={"bench": BENCH, "tls": ["pyOpenSSL>=24"], "demo": DEMO, "test": TEST + DEMO},
     entry_points={
         "console_scripts": [

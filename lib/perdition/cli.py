@@ -17,7 +17,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: the name called by, and the arguments; by default those of this process.
 
     Returns:
-        The exit status: 0, or 255 where the start failed.
+        The exit status: 0, or 255 where the start, or a look-up, failed.
     """
     program, *arguments = sys.argv if argv is None else argv
     if program.endswith("__main__.py") or program.endswith("perdition.py"):
@@ -26,6 +26,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         loaded = load(program, arguments)
         for warning in loaded.warnings:
             complain(program, f"warning: {warning}")
+        if loaded.options.lookup:
+            # Not imported, with what it needs, by the proxy itself.
+            from perdition.server import lookup  # noqa: PLC0415
+
+            return SUCCESS if lookup.run(loaded.options) else FAILURE
         master = Master(loaded.options)
         if loaded.options.check_config:
             master.check()

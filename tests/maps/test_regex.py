@@ -36,6 +36,13 @@ def lookup(tmp_path: Path, text: str, key: str) -> bytes | None:
         ("only\n^a: one more words\n", "a", b"one"),
         ("a:host\n", "a", None),
         ("^ host\n", "bob", b"host"),
+        ("a|ab: $0\n", "abc", b"ab"),
+        ("'^(a|ab)(c|bcd)$': $1-$2\n", "abcd", b"a-bcd"),
+        ("^user): host\n", "user)", b"host"),
+        ("'^[[.a.]][[=b=]]$': host\n", "ab", b"host"),
+        ("^a$: one\n", "a\0b", None),
+        ("'^.$': one\n", "\xe9", None),
+        ("'^..$': one\n", "\xe9", b"one"),
     ],
 )
 def test_lookups(tmp_path: Path, text: str, key: str, value: bytes | None) -> None:
@@ -48,7 +55,9 @@ def test_octets_that_are_no_text_match_and_come_back(tmp_path: Path) -> None:
     assert Regex(str(file), MapSettings()).lookup(Query(b"m\xfcller")) == b"m\xfcller@host"
 
 
-@pytest.mark.parametrize("text", ["^user(: host\n", "a 'b\n", "[[:nothing:]]: host\n"])
+@pytest.mark.parametrize(
+    "text", ["^user(: host\n", "us{er: host\n", "a 'b\n", "[[:nothing:]]: host\n"]
+)
 def test_a_bad_file_says_where(tmp_path: Path, text: str) -> None:
     with pytest.raises(MapFailed, match=r"popmap\.re:1"):
         lookup(tmp_path, text, "user")

@@ -17,9 +17,8 @@ from perdition.backends import SharedTurn
 from perdition.config import render
 from perdition.config.options import Options
 from perdition.logs import Log, LogOpenFailed, escape
-from perdition.maps import Map, MapFailed, MapSettings
-from perdition.maps.cache import Cached
-from perdition.maps.choice import Latest, open_map, whole_option
+from perdition.maps import MapFailed
+from perdition.maps.choice import Latest, whole_option
 from perdition.server import privileges
 from perdition.server.children import Children
 from perdition.server.detaching import Launcher
@@ -27,6 +26,7 @@ from perdition.server.listeners import BindFailed, listen, parse_items
 from perdition.server.pidfile import PidFile, PidFileFailed
 from perdition.server.privileges import Ids, NoSuchUser
 from perdition.server.service import (
+    configured_map,
     goes_out_with_tls,
     listens_with_tls,
     log_level,
@@ -88,7 +88,7 @@ class Master:
         # A relative name counts from here, at HUP as well.
         self.map_option = whole_option(options.map_library, options.map_library_opt)
         try:
-            self.map = Latest(self._open_map())
+            self.map = Latest(configured_map(options, self.map_option, self._tell))
         except MapFailed as error:
             line = f'dlopen of "{options.map_library}" failed'
             raise StartFailed(str(error), line, usage=True) from error
@@ -120,26 +120,6 @@ class Master:
         except NoSuchUser as error:
             self.log.error("Fatal error setting group and userid. Exiting.")
             raise StartFailed(str(error)) from error
-
-    def _open_map(self) -> Map:
-        """The map that the options name.
-
-        Raises:
-            MapFailed: it cannot be used.
-        """
-        options = self.options
-        settings = MapSettings(
-            options.domain_delimiter, options.map_timeout, options.map_connections, self._tell
-        )
-        opened = open_map(options.map_library, self.map_option, settings)
-        found, not_found, stale = (
-            options.map_cache_found,
-            options.map_cache_not_found,
-            options.map_cache_stale,
-        )
-        if not (found or not_found or stale):
-            return opened
-        return Cached(opened, found=found, not_found=not_found, stale=stale)
 
     def _tell(self, trouble: str) -> None:
         """Trouble of the map that does not keep it from answering."""
@@ -350,7 +330,7 @@ class Master:
         told = render.redact(options.map_library, options.map_library_opt) or "(null)"
         self.log.info(f'Reloading map library "{options.map_library}" with options "{told}"')
         try:
-            new = self._open_map()
+            new = configured_map(options, self.map_option, self._tell)
         except MapFailed as error:
             self.log.error(f"map: {error}: the one of before stays in use")
             return False

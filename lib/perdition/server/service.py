@@ -3,6 +3,7 @@
 import functools
 import hashlib
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from perdition import net
@@ -12,7 +13,9 @@ from perdition.config.options import Options
 from perdition.config.render import dump
 from perdition.identity import NameRules
 from perdition.logs import DEBUG, ERROR, INFO, Log
-from perdition.maps import Map
+from perdition.maps import Map, MapSettings
+from perdition.maps.cache import Cached
+from perdition.maps.choice import open_map
 from perdition.protocols import Terms
 from perdition.session.finding import Finder
 from perdition.session.service import DIALOGUES, Service
@@ -55,6 +58,28 @@ class Names:
     @functools.lru_cache(maxsize=256)
     def host(address: str) -> str:
         return net.host_name(address)
+
+
+def configured_map(options: Options, option: str, tell: Callable[[str], None]) -> Map:
+    """The map that the options name.
+
+    Args:
+        options: the options in force.
+        option: `map_library_opt`, with a whole path.
+        tell: is told of trouble that does not keep the map from answering.
+
+    Raises:
+        MapFailed: it cannot be used.
+    """
+    settings = MapSettings(
+        options.domain_delimiter, options.map_timeout, options.map_connections, tell
+    )
+    opened = open_map(options.map_library, option, settings)
+    found, not_found = options.map_cache_found, options.map_cache_not_found
+    stale = options.map_cache_stale
+    if not (found or not_found or stale):
+        return opened
+    return Cached(opened, found=found, not_found=not_found, stale=stale)
 
 
 def make_service(

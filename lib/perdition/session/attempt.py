@@ -6,14 +6,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from perdition import logs, protocols
-from perdition.identity import State
 from perdition.logs import Who
 from perdition.maps import MapFailed
 from perdition.net import ConnectFailed, ServerItem
 from perdition.protocols import Login, ProtocolError, Ready, ServerSide, TlsWanted, Verdict
 from perdition.protocols.wire import LineTooLong, Wire
 from perdition.session.channel import Channel, PeerGone, PeerSilent, converse
-from perdition.session.finding import Asked, Finding, NotAllowed, Refused, renamed
+from perdition.session.finding import Asked, Finding, NotAllowed, Refused
 from perdition.session.service import Closed, Established
 from perdition.session.traffic import traffic
 from perdition.tls import TlsFailed
@@ -63,7 +62,7 @@ class Attempt:
         # The map and the resolver may take as long as the log-in may.
         self.session.channel.patience.end()
         try:
-            login, destinations = self.find()
+            found = self.find()
         except NotAllowed as error:
             # Not the default server either: the password is meant for another one.
             self.login = error.login
@@ -76,10 +75,10 @@ class Attempt:
         except MapFailed as error:
             self.log.error(f"map: {logs.escape(str(error))}")
             return Verdict(False, protocols.MAP_FAILED, is_temporary=True)
-        candidates = self.service.backends.candidates(destinations)
-        self.login = login
+        candidates = self.service.backends.candidates(found.destinations)
+        self.login = found.login
         if not candidates:
-            self.server_item = self.service.backends.nameless(destinations)
+            self.server_item = self.service.backends.nameless(found.destinations)
             return Verdict(False, protocols.NO_SERVER)
         return self.try_in_order(candidates)
 
@@ -88,8 +87,7 @@ class Attempt:
         login = self.login
         for item in candidates:
             self.server_item = item
-            if item.user and self.options.username_from_database:
-                self.login = renamed(login, item.user)
+            self.login = self.service.finder.login_for(login, item)
             try:
                 sock = self.service.backends.connect(item, self.session.channel.patience)
             except ConnectFailed as error:
@@ -152,7 +150,7 @@ class Attempt:
             verdict = self.negotiate(server, wire, channel)
             if verdict is None:
                 stage = "Fatal error authenticating user. Exiting child."
-                verdict = converse(server.log_in(self.name_at_server()), wire, channel)
+                verdict = self.log_in(server, wire, channel)
         except TROUBLE as error:
             # What the real server said before belongs to the client.
             session.channel.flush(session.wire)
@@ -179,6 +177,11 @@ class Attempt:
             who,
             line,
         )
+
+    def log_in(self, server: ServerSide, wire: Wire, channel: Channel) -> Verdict:
+        """Give name and password to the real server."""
+        login = self.service.finder.login_at_server(self.login, self.host)
+        return converse(server.log_in(login), wire, channel)
 
     def negotiate(self, server: ServerSide, wire: Wire, channel: Channel) -> Verdict | None:
         """Greeting and TLS; a verdict where it ends with that."""
@@ -225,14 +228,6 @@ class Attempt:
     def must_start_tls(self) -> bool:
         forced = self.service.terms.tls_listen_force
         return forced and self.session.channel.secure == "plaintext"
-
-    def name_at_server(self) -> Login:
-        """The login with the name that the real server gets."""
-        typed = self.login.routing_name
-        name = self.service.rules.name_for(State.REMOTE_LOGIN, typed, self.host)
-        if name == typed:
-            return self.login
-        return renamed(self.login, name)
 
     def host(self) -> str:
         """The name of the address that the client reached."""

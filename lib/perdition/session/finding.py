@@ -65,10 +65,12 @@ class Finding(NamedTuple):
     Attributes:
         login: with the name, and perhaps the password, that are now known.
         destinations: to be tried in order; none, or one without host: the default servers.
+        in_order: the map was.
     """
 
     login: Login
     destinations: Sequence[ServerItem]
+    in_order: bool = True
 
 
 class Finder:
@@ -129,7 +131,25 @@ class Finder:
             if options.map_failure == "temporary":
                 raise
             self._log.error(f"map: {escape(str(error))}: on to the default server")
+            return Finding(login, (), in_order=False)
         return Finding(login, ())
+
+    def login_for(self, login: Login, destination: ServerItem) -> Login:
+        """The log-in with the name that the map has for it (`username_from_database`)."""
+        if destination.user and self._options.username_from_database:
+            return renamed(login, destination.user)
+        return login
+
+    def login_at_server(self, login: Login, host: Callable[[], str]) -> Login:
+        """The log-in with the name that the real server gets.
+
+        Args:
+            login: as it is logged.
+            host: gives the name of the address that the client reached.
+        """
+        typed = login.routing_name
+        name = self._rules.name_for(State.REMOTE_LOGIN, typed, host)
+        return login if name == typed else renamed(login, name)
 
     def _named_by_client(self, login: Login, text: str) -> Finding:
         try:
