@@ -37,6 +37,9 @@ class FileMap:
     While that is half written, is broken or is gone, what was read before stays in use. The lock
     lets one thread look up at a time.
 
+    Where nobody has named a file and the default one is not there, there is no map: sites that have
+    one real server only were never asked for it.
+
     Attributes:
         DEFAULT: the file where the option names none.
     """
@@ -53,11 +56,13 @@ class FileMap:
         """
         self.path = Path(option or self.DEFAULT)
         self._name = str(self.path)
+        self._is_named = bool(option)
         self._tell = settings.tell
         self._lock = threading.Lock()
         self._content: Content | None = None
         self._stamp: tuple[int, ...] = ()
         self._trouble = ""
+        self._is_missing = False
 
     def read(self) -> Content:
         """What the file holds now.
@@ -78,6 +83,8 @@ class FileMap:
         with self._lock:
             content = self._refresh()
             if content is None:
+                if self._is_missing and not self._is_named:
+                    return None
                 raise MapFailed(self._trouble)
             try:
                 return content.lookup(query.key)
@@ -104,6 +111,7 @@ class FileMap:
     def _refresh(self) -> Content | None:
         """What the file holds, read again if it is not the one that was looked at last."""
         before = self._stamp
+        self._is_missing = False
         try:
             status = os.stat(self._name)  # noqa: PTH116 - at each look-up, and half as long
             self._stamp = (status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size)
@@ -116,6 +124,7 @@ class FileMap:
                 self._trouble = f"{self._name}: is being written"
         except OSError as error:
             self._stamp = ()
+            self._is_missing = isinstance(error, FileNotFoundError)
             self._report(error.strerror or str(error))
         except BrokenFile as error:
             self._report(str(error))
