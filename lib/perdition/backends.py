@@ -11,8 +11,6 @@ from perdition import net
 from perdition.net import ServerItem
 from perdition.patience import Patience
 
-NOT_NAMED = ServerItem("", "", "")
-
 
 class SharedTurn:
     """A counter that all workers share: whose turn it is among the default servers.
@@ -39,7 +37,7 @@ class Backends:
     """The real servers that a log-in may go to.
 
     Attributes:
-        default_servers: `outgoing_server`, taken apart, with their ports.
+        default_servers: `outgoing_server`, taken apart, with their ports and without users.
         default_port: `outgoing_port`.
         turn: the counter behind the round robin.
         connect_timeout: seconds for each address, 0 for the kernel's limit.
@@ -59,8 +57,10 @@ class Backends:
             destinations: what the map or the client named; without any, or in the place of one
                 without host, there are the default ones, in turn.
         """
+        if not destinations:
+            return self._in_turn()
         found: list[ServerItem] = []
-        for each in destinations or (NOT_NAMED,):
+        for each in destinations:
             if each.host:
                 found.append(each if each.port else each._replace(port=self.default_port))
             else:

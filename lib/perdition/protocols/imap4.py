@@ -1,5 +1,6 @@
 """IMAP4 (RFC 3501, RFC 9051, RFC 7888): our side towards the client and the real server."""
 
+import functools
 import itertools
 import re
 import string
@@ -54,13 +55,11 @@ class ClientSide:
     def __init__(self, wire: Wire, terms: Terms) -> None:
         self.wire = wire
         self.terms = terms
-        self.offer_tls = terms.tls_listen
         self.in_tls = False
         self.tag = b"*"
 
     def greet(self, host: str) -> None:
-        name = encode(f"{host} {self.terms.token}")
-        self.wire.say(b"* OK [CAPABILITY %b] perdition ready on %b" % (self._capabilities(), name))
+        self.wire.say(greeting(self.terms, host, self.in_tls))
 
     def tls_started(self) -> None:
         self.in_tls = True
@@ -89,13 +88,13 @@ class ClientSide:
                 case b"NOOP":
                     say(tag + b" OK NOOP")
                 case b"CAPABILITY":
-                    say(b"* CAPABILITY " + self._capabilities())
+                    say(b"* CAPABILITY " + announced(self.terms, self.in_tls))
                     say(tag + b" OK CAPABILITY")
                 case b"LOGOUT":
                     say(b"* BYE IMAP4 server logging out, mate")
                     say(tag + b" OK LOGOUT")
                     return Quit()
-                case b"STARTTLS" if not self.offer_tls:
+                case b"STARTTLS" if not self.terms.tls_listen:
                     self._sorry(tag + b" BAD STARTTLS disabled, mate")
                 case b"STARTTLS" if self.in_tls:
                     self._sorry(tag + b" BAD SSL already active, mate")
@@ -134,21 +133,6 @@ class ClientSide:
         self.wire.pause()
         self.wire.say(line)
 
-    def _capabilities(self) -> bytes:
-        """The capabilities in this state of the link (reference: protocols.md section 3.2)."""
-        words = capabilities(
-            self.terms.capability,
-            " ",
-            STARTTLS=self.offer_tls and not self.in_tls,
-            LOGINDISABLED=self._logins_disabled(),
-        )
-        return encode(" ".join(words))
-
-    def _logins_disabled(self) -> bool | None:
-        if self.terms.login_disabled:
-            return True
-        return not self.in_tls if self.terms.tls_listen_force else None
-
     def _take_arguments(self, rest: bytes) -> Talk[Login]:
         """The two astrings after LOGIN; rest is what stands on the command's line.
 
@@ -183,6 +167,25 @@ class ClientSide:
             raise BadLogin
         atom, space, rest = text.partition(b" ")
         return atom, space + rest
+
+
+@functools.lru_cache(maxsize=64)
+def greeting(terms: Terms, host: str, in_tls: bool, /) -> bytes:
+    """The greeting, with host as our name."""
+    words, name = announced(terms, in_tls), encode(f"{host} {terms.token}")
+    return b"* OK [CAPABILITY %b] perdition ready on %b" % (words, name)
+
+
+def announced(terms: Terms, in_tls: bool) -> bytes:
+    """The capabilities in this state of the link (reference: protocols.md section 3.2)."""
+    must_start = not in_tls if terms.tls_listen_force else None
+    words = capabilities(
+        terms.capability,
+        " ",
+        STARTTLS=terms.tls_listen and not in_tls,
+        LOGINDISABLED=True if terms.login_disabled else must_start,
+    )
+    return encode(" ".join(words))
 
 
 def tags() -> Iterator[bytes]:

@@ -121,7 +121,7 @@ def make_service(
         finder=Finder(options, rules, find, log),
         backends=Backends(
             tuple(
-                net.parse_item(each, delimiter, options.outgoing_port)
+                net.parse_item(each, delimiter, options.outgoing_port)._replace(user="")
                 for each in options.outgoing_server
             ),
             options.outgoing_port,

@@ -118,10 +118,10 @@ class Finder:
             return self._named_by_client(
                 renamed(login, rules.split(typed)[0]), rules.split(name)[1]
             )
-        query = Query(b"", ends, self._protocol, login.user, login.password, attempt, secure)
+        more = ends, self._protocol, login.user, login.password, attempt, secure
         try:
-            for key in self._keys(name, ends):
-                answer = self._ask(query._replace(key=protocols.encode(key)), key, told)
+            for key in self._keys(name, ends) if options.query_key else (name,):
+                answer = self._ask(Query(protocols.encode(key), *more), key, told)
                 if answer is None:
                     continue
                 if answer.password is not None:
@@ -163,9 +163,7 @@ class Finder:
         return Finding(login, [found])
 
     def _keys(self, name: str, ends: Ends) -> Iterator[str]:
-        """What to look up, in order."""
-        if not self._options.query_key:
-            yield name
+        """What to look up, in order, where `query_key` says so."""
         for text in self._options.query_key:
             key = identity.key(text, name, self._rules, ends)
             self._log.debug(f'"{text}"->"{escape(key)}"')
