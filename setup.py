@@ -50,6 +50,7 @@ setup(
         "console_scripts": [
             "perdition=perdition.cli:main",
             *(f"perdition.{service}=perdition.cli:main" for service in SERVICES),
+            "makebdb=perdition.tools.makebdb:main",
             "makegdbm=perdition.tools.makegdbm:main",
         ]
     },

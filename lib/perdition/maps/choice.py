@@ -20,7 +20,7 @@ class Store(NamedTuple):
     Attributes:
         place: module and class.
         debian, pypi: the packages to install where a library is missing.
-        is_file: whether its option is the name of a file.
+        is_file: whether its option is the name of a file, or begins with one.
     """
 
     place: str
@@ -31,6 +31,9 @@ class Store(NamedTuple):
 
 STORES = {
     "gdbm": Store("gdbm:Gdbm", "libgdbm6", is_file=True),
+    "bdb": Store("bdb:Bdb", is_file=True),
+    "cdb": Store("cdb:Cdb", is_file=True),
+    "daemon": Store("daemon:Daemon", is_file=True),
     "posix_regex": Store("regex:Regex", is_file=True),
 }
 

@@ -1,11 +1,18 @@
 """What all maps in files share: a file that changes is read again, a broken one is not used."""
 
 import os
+import shutil
 import threading
+import time
 from pathlib import Path
-from typing import ClassVar, Protocol
+from typing import BinaryIO, ClassVar, NamedTuple, Protocol
 
 from perdition.maps import MapFailed, MapSettings, Query
+
+# Nanoseconds for which a file that has changed may change again without another time of change,
+# and in which whoever writes it has probably not finished: the clock of most file systems ticks
+# every 4 or 10 ms.
+SETTLING = 50_000_000
 
 
 class BrokenFile(Exception):
@@ -30,12 +37,66 @@ class Content(Protocol):
         """Let go of it."""
 
 
+class Database(Protocol):
+    """A file of keys and values that a library has open."""
+
+    def fetch(self, key: bytes) -> bytes | None:
+        """The value of a key, None where there is none."""
+
+    def close(self) -> None:
+        """Close it."""
+
+
+class Copy:
+    """A copy of a database, in memory."""
+
+    def __init__(self, database: Database, failure: type[Exception]) -> None:
+        """Take the copy over.
+
+        Args:
+            database: the copy.
+            failure: what its library raises where it is damaged.
+        """
+        self._database = database
+        self._failure = failure
+
+    def lookup(self, key: bytes, /) -> bytes | None:
+        """The value of a key, None where there is none.
+
+        Raises:
+            BrokenFile: the file is damaged.
+        """
+        try:
+            return self._database.fetch(key)
+        except self._failure as error:
+            raise BrokenFile(str(error)) from error
+
+    def close(self) -> None:
+        self._database.close()
+
+
+class Stamp(NamedTuple):
+    """What tells one content of a file from another.
+
+    Attributes:
+        place: file system and inode.
+        changed, size: when it was written last, in nanoseconds, and its octets.
+        settling: whether it was written so little ago that it may change without changing these.
+    """
+
+    place: tuple[int, int]
+    changed: int
+    size: int
+    settling: bool
+
+
 class FileMap:
     """A map in a file. A subclass says how it is read.
 
-    Each look-up looks whether there is another file than the one that was read, and reads that.
-    While that is half written, is broken or is gone, what was read before stays in use. The lock
-    lets one thread look up at a time.
+    Each look-up looks whether there is another file than the one that was read, and reads that; one
+    that is written anew in its place is read when nobody has written for a moment. While it is half
+    written, is broken or is gone, what was read before stays in use. The lock lets one thread look
+    up at a time.
 
     Where nobody has named a file and the default one is not there, there is no map: sites that have
     one real server only were never asked for it.
@@ -60,9 +121,11 @@ class FileMap:
         self._tell = settings.tell
         self._lock = threading.Lock()
         self._content: Content | None = None
-        self._stamp: tuple[int, ...] = ()
+        self._stamp: Stamp | None = None
         self._trouble = ""
         self._is_missing = False
+        # Reasons told since it was in order.
+        self._told: set[str] = set()
 
     def read(self) -> Content:
         """What the file holds now.
@@ -103,27 +166,26 @@ class FileMap:
 
     def close(self) -> None:
         with self._lock:
-            self._stamp = ()
+            self._stamp = None
             if self._content is not None:
                 self._content.close()
                 self._content = None
 
     def _refresh(self) -> Content | None:
         """What the file holds, read again if it is not the one that was looked at last."""
-        before = self._stamp
         self._is_missing = False
         try:
-            status = os.stat(self._name)  # noqa: PTH116 - at each look-up, and half as long
-            self._stamp = (status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size)
-            if self._stamp == before:
+            stamp = stamp_of(self._name)
+            if stamp == self._stamp or self._is_being_rewritten(stamp):
                 return self._content
+            self._stamp = stamp
             content = self.read()
         except BeingWritten:
-            self._stamp = ()
+            self._stamp = None
             if self._content is None:
                 self._trouble = f"{self._name}: is being written"
         except OSError as error:
-            self._stamp = ()
+            self._stamp = None
             self._is_missing = isinstance(error, FileNotFoundError)
             self._report(error.strerror or str(error))
         except BrokenFile as error:
@@ -132,10 +194,45 @@ class FileMap:
             if self._content is not None:
                 self._content.close()
             self._content, self._trouble = content, ""
+            self._told.clear()
         return self._content
+
+    def _is_being_rewritten(self, stamp: Stamp) -> bool:
+        """Whether the file that is in use is written anew, in its place, at this moment."""
+        return (
+            stamp.settling
+            and self._content is not None
+            and self._stamp is not None
+            and stamp.place == self._stamp.place
+        )
 
     def _report(self, reason: str) -> None:
         trouble = f"{self._name}{'' if reason.startswith(':') else ': '}{reason}"
-        if self._content is not None and trouble != self._trouble:
+        if self._content is not None and trouble not in self._told:
+            self._told.add(trouble)
             self._tell(f"{trouble}: what it held before stays in use")
         self._trouble = trouble
+
+
+def stamp_of(name: str) -> Stamp:
+    """What a file is known by now.
+
+    Raises:
+        OSError: it is not there, or out of reach.
+    """
+    status = os.stat(name)  # noqa: PTH116 - at each look-up, and half as long
+    changed = status.st_mtime_ns
+    settling = 0 <= time.time_ns() - changed < SETTLING
+    return Stamp((status.st_dev, status.st_ino), changed, status.st_size, settling)
+
+
+def in_memory(file: BinaryIO) -> BinaryIO:
+    """A copy of an open file that has a descriptor, and that nobody else can change."""
+    memory = os.fdopen(os.memfd_create("perdition-map"), "w+b")
+    try:
+        shutil.copyfileobj(file, memory)
+        memory.seek(0)
+    except BaseException:
+        memory.close()
+        raise
+    return memory

@@ -1,18 +1,44 @@
-"""What the programs that make maps share: their command line and the text files they read.
+"""What the programs that make maps share: all but the library that writes the database.
 
 A popmap has an entry a line, ``key:value``, as in ``ann:mail1.example.com:143``; the reference is
 maps.md section 14.
 """
 
+import contextlib
+import os
 import re
+import signal
+import stat
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 from perdition import __version__
 
 SUCCESS, FAILURE = 0, 255
 OPTION = re.compile(r"-[hu]+|--help|--undo")
+
+
+class Tool(NamedTuple):
+    """A program that makes maps.
+
+    Attributes:
+        name: of the program.
+        opening: what the original calls the opening of a database, in its messages.
+        make: makes the database of that name of the lines of a popmap.
+        show: writes the entries of a database to standard output.
+        failure: what these raise, beside OSError, where it cannot be opened, written or read.
+        explain: the words for either.
+    """
+
+    name: str
+    opening: str
+    make: Callable[[str, Iterable[bytes]], None]
+    show: Callable[[str], None]
+    failure: type[Exception]
+    explain: Callable[[Exception], str]
 
 
 class Command(NamedTuple):
@@ -47,6 +73,37 @@ class HelpWanted(Exception):
 
 class WrongUsage(Exception):
     """Not exactly one database was named."""
+
+
+def run(tool: Tool, arguments: Sequence[str] | None) -> int:
+    """Run a program.
+
+    Args:
+        tool: which one.
+        arguments: of the command line; None for those of this process.
+
+    Returns:
+        The exit status: FAILURE where the database cannot be opened, written or read. Lines that
+        are wrong are complained of and left out; they do not change it.
+    """
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    doing = "new"
+    try:
+        command = read_command(sys.argv[1:] if arguments is None else arguments)
+        if command.undo:
+            doing = "undo"
+            tool.show(command.file)
+        else:
+            tool.make(command.file, sys.stdin.buffer)
+    except HelpWanted:
+        print(usage(tool.name))
+    except WrongUsage:
+        complain(usage(tool.name))
+        return FAILURE
+    except (OSError, tool.failure) as error:
+        complain(f"{tool.name}_{doing}: {tool.opening}: {tool.explain(error)}")
+        return FAILURE
+    return SUCCESS
 
 
 def read_command(arguments: Sequence[str]) -> Command:
@@ -96,6 +153,63 @@ def entries(lines: Iterable[bytes]) -> Iterator[Entry]:
         if text.strip(b" \t"):
             key, colon, value = text.partition(b":")
             yield Entry(number, key, value if colon else None)
+
+
+@contextlib.contextmanager
+def replacing(name: str) -> Iterator[str]:
+    """A file that takes the place of another when all is done: nobody ever reads half of it.
+
+    Args:
+        name: of the file that is replaced, if there is one.
+
+    Returns:
+        The name of an empty file; it is gone after a failure.
+
+    Raises:
+        OSError: there can be no such file.
+    """
+    path = Path(name).resolve()
+    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        try:
+            pass_rights_on(path, descriptor)
+        finally:
+            os.close(descriptor)
+        yield temporary
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink()
+        raise
+
+
+def pass_rights_on(path: Path, descriptor: int) -> None:
+    """Give a file mode and owner of the one that it replaces; else all may read it, but for umask.
+
+    The proxy's workers, who do not run as root, are to read it.
+    """
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        mask = os.umask(0)
+        os.umask(mask)
+        os.fchmod(descriptor, 0o644 & ~mask)
+        return
+    with contextlib.suppress(PermissionError):
+        os.fchown(descriptor, status.st_uid, status.st_gid)
+    os.fchmod(descriptor, stat.S_IMODE(status.st_mode))
+
+
+def show(items: Iterable[tuple[bytes, bytes]]) -> int:
+    """Write entries to standard output.
+
+    Returns:
+        How many there were.
+    """
+    number = 0
+    for key, value in items:
+        sys.stdout.buffer.write(b"%b:%b\n" % (key, value))
+        number += 1
+    return number
 
 
 def complain(text: str) -> None:
