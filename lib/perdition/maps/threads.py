@@ -1,0 +1,101 @@
+"""Threads for work that may hang: whoever wants it done waits for as long as it likes."""
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from queue import SimpleQueue
+from time import monotonic
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+Job = tuple[Future[Any], Callable[[], Any]]
+
+
+class TookTooLong(Exception):
+    """The work was not done in time; the text says why. Perhaps it still goes on."""
+
+
+class Threads:
+    """At most so many threads, started when there is work, kept and used again.
+
+    Work that hangs keeps its thread: when all of them hang, there is nobody for other work, but
+    there are never more. They do not keep the process from ending. The lock guards the number of
+    those that wait for work.
+    """
+
+    def __init__(self, most: int, name: str) -> None:
+        """Start none yet.
+
+        Args:
+            most: how many there may be.
+            name: of the threads.
+        """
+        self._most = most
+        self._name = name
+        self._free = threading.Semaphore(most)
+        self._jobs: SimpleQueue[Job | None] = SimpleQueue()
+        self._lock = threading.Lock()
+        self._idle = 0
+        self._is_closed = False
+
+    def call(self, work: Callable[[], T], seconds: float | None) -> T:
+        """Have work done.
+
+        Args:
+            work: what to call.
+            seconds: how long to wait for it, and before that for a thread; None for no limit.
+
+        Returns:
+            What the work returns.
+
+        Raises:
+            TookTooLong: it took longer.
+            BaseException: what the work raises.
+        """
+        deadline = None if seconds is None else monotonic() + seconds
+        if not self._free.acquire(timeout=seconds):
+            raise TookTooLong(f"all {self._most} threads are at work")
+        job: Future[T] = Future()
+        try:
+            self._need_thread()
+        except BaseException:
+            self._free.release()
+            raise
+        self._jobs.put((job, work))
+        try:
+            error = job.exception(None if deadline is None else max(0, deadline - monotonic()))
+        except TimeoutError as silent:
+            raise TookTooLong(f"not within {seconds:g} s") from silent
+        if error is not None:
+            raise error
+        return job.result()
+
+    def close(self) -> None:
+        """Let the threads end, each when it is done with what it does."""
+        with self._lock:
+            self._is_closed = True
+            idle, self._idle = self._idle, 0
+        for _ in range(idle):
+            self._jobs.put(None)
+
+    def _need_thread(self) -> None:
+        """Have one more thread that takes a job."""
+        with self._lock:
+            if self._idle:
+                self._idle -= 1
+                return
+        threading.Thread(target=self._work, name=self._name, daemon=True).start()
+
+    def _work(self) -> None:
+        while (task := self._jobs.get()) is not None:
+            job, work = task
+            try:
+                job.set_result(work())
+            except BaseException as error:  # noqa: BLE001 - it belongs to whoever wants the work
+                job.set_exception(error)
+            del task, job, work
+            with self._lock:
+                self._idle += not self._is_closed
+            self._free.release()
+            if self._is_closed:
+                return
