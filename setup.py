@@ -19,6 +19,7 @@ def version() -> str:
 
 
 BENCH = ["matplotlib>=3.7"]
+HTTP = ["urllib3>=1.26"]
 DEMO = ["pymap[sieve]>=0.36", "cryptography>=42"]
 TEST = [
     "coverage>=7.10",
@@ -31,6 +32,7 @@ TEST = [
     "pytest-xdist>=3",
     "ruff>=0.5",
     "types-tqdm",
+    *HTTP,
 ]
 
 setup(
@@ -45,7 +47,13 @@ setup(
     packages=find_packages("lib"),
     package_data={"perdition": ["py.typed"]},
     install_requires=["configobj>=5.0.8", "python-daemon>=3.0", "setproctitle>=1.3", "tqdm>=4.64"],
-    extras_require={"bench": BENCH, "tls": ["pyOpenSSL>=24"], "demo": DEMO, "test": TEST + DEMO},
+    extras_require={
+        "bench": BENCH,
+        "demo": DEMO,
+        "http": HTTP,
+        "test": TEST + DEMO,
+        "tls": ["pyOpenSSL>=24"],
+    },
     entry_points={
         "console_scripts": [
             "perdition=perdition.cli:main",

@@ -240,6 +240,13 @@ REDACTED = [
         "ldap://h/dc=x?a?sub?(u=%s)?BINDNAME=cn%2cx,!x-bindpw=********,y=z",
     ),
     ("posix_regex", "/etc/a:b:c:d:e:f", "/etc/a:b:c:d:e:f"),
+    ("http", "http://h:80/auth ca=/x", "http://h:80/auth ca=/x"),
+    ("http", "http://u:ge/he:im@h/a?key=geheim", "http://u:********@h/a?********"),
+    (
+        "libperditiondb_http.so.0",
+        "http://h/ https://h2/?a=geheim 'header=X-Key: geheim b' header=Y:geheim",
+        "http://h/ https://h2/?******** 'header=X-Key:********",
+    ),
 ]
 
 

@@ -40,6 +40,9 @@ LONGEST = 4095
 SQL_MAP = re.compile(r"mysql|postgresql|odbc")
 SQL_PASSWORD = re.compile(r"^((?:[^:]*:){5})[^:]+")
 URL_PASSWORD = re.compile(r"(://[^/@:]*:).*(?=@)")
+# Of what the map of HTTP is told, the first header's value and what follows it, and what is asked.
+HTTP_MAP = re.compile(r"\bhttp\b|_http\b")
+HTTP_SECRETS = re.compile(r"(header=['\"]?[^:\s]*:).*|(https?://[^\s?]*\?)[^\s'\"]+", re.DOTALL)
 LDAP_PASSWORD = re.compile(r"(X-BINDPW=)[^,?]+", re.IGNORECASE)
 DUMPED = """
     add_domain authenticate_in authenticate_timeout bind_address client_server_specification
@@ -146,6 +149,8 @@ def redact(library: str, text: str) -> str:
     """Write what a map is told without the password in it."""
     if SQL_MAP.search(library):
         return SQL_PASSWORD.sub(r"\1********", text)
+    if HTTP_MAP.search(library):
+        text = HTTP_SECRETS.sub(r"\1\2********", text)
     return LDAP_PASSWORD.sub(r"\1********", URL_PASSWORD.sub(r"\1********", text))
 
 

@@ -34,6 +34,7 @@ STORES = {
     "bdb": Store("bdb:Bdb", is_file=True),
     "cdb": Store("cdb:Cdb", is_file=True),
     "daemon": Store("daemon:Daemon", is_file=True),
+    "http": Store("auth_http:AuthHttp", "python3-urllib3", "perdition[http]"),
     "posix_regex": Store("regex:Regex", is_file=True),
 }
 
