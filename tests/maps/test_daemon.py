@@ -25,7 +25,7 @@ from perdition.maps.daemon import Daemon, read_response, request
 from perdition.net import ServerItem
 from support.dovecot import ordinary_account
 from support.lookup_daemon import LookupDaemon, Request, join, response
-from support.processes import HOST, end, free_port, is_listening, require, wait_until
+from support.processes import HOST, end, free_port, is_listening, open_to_all, require, wait_until
 
 ENDS = Ends("127.0.0.1", 46694, "127.0.0.2", 143)
 ANN = Query(b"ann", ENDS)
@@ -36,9 +36,7 @@ LITTLE = sys.byteorder == "little"
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     # Another user has to reach it.
-    for each in (tmp_path, *tmp_path.parents[:2]):
-        with contextlib.suppress(PermissionError):
-            each.chmod(0o755)
+    open_to_all(tmp_path)
     return tmp_path / "sock"
 
 

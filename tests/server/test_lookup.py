@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from support.processes import open_to_all
+
 PROGRAM = Path(__file__).resolve().parents[2] / "perdition.py"
 POPMAP = """\
 ^ann@: mail1:110,[2001:db8::1]:143
@@ -24,10 +26,7 @@ POPMAP = """\
 @pytest.fixture
 def popmap(tmp_path: Path) -> Path:
     # The workers' user is to read it.
-    tmp_path.chmod(0o755)
-    for each in tmp_path.parents:
-        if each.is_relative_to("/tmp") and each != Path("/tmp"):
-            each.chmod(0o755)
+    open_to_all(tmp_path)
     path = tmp_path / "popmap.re"
     path.write_text(POPMAP, encoding="utf-8")
     return path

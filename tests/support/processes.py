@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -53,6 +54,14 @@ def wait_until(condition: Callable[[], T | None], seconds: float, what: str) -> 
         assert time.monotonic() < end, f"not within {seconds} s: {what}"
         time.sleep(0.02)
     return value
+
+
+def open_to_all(folder: Path) -> None:
+    """Let other users into a folder below that for temporary files."""
+    top = Path(tempfile.gettempdir())
+    for each in (folder, *folder.parents):
+        if each != top and each.is_relative_to(top):
+            each.chmod(0o755)
 
 
 @contextlib.contextmanager
