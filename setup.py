@@ -18,8 +18,18 @@ def version() -> str:
     return found.group(1)
 
 
+TLS = ["pyOpenSSL>=24"]
 BENCH = ["matplotlib>=3.7"]
-HTTP = ["urllib3>=1.26"]
+# What maps need beside the program, by the names of their extras.
+SQLALCHEMY = "sqlalchemy>=1.4"
+MAPS = {
+    "http": ["urllib3>=1.26"],
+    "mysql": [SQLALCHEMY, "pymysql>=1.0"],
+    "odbc": [SQLALCHEMY, "pyodbc>=4.0"],
+    "postgresql": [SQLALCHEMY, "psycopg[binary]>=3.1"],
+    "sql": [SQLALCHEMY],
+}
+ALL_MAPS = sorted({each for needed in MAPS.values() for each in needed})
 DEMO = ["pymap[sieve]>=0.36", "cryptography>=42"]
 TEST = [
     "coverage>=7.10",
@@ -31,8 +41,8 @@ TEST = [
     "pytest-timeout>=2",
     "pytest-xdist>=3",
     "ruff>=0.5",
+    "types-PyMySQL",
     "types-tqdm",
-    *HTTP,
 ]
 
 setup(
@@ -48,11 +58,12 @@ setup(
     package_data={"perdition": ["py.typed"]},
     install_requires=["configobj>=5.0.8", "python-daemon>=3.0", "setproctitle>=1.3", "tqdm>=4.64"],
     extras_require={
+        **MAPS,
+        "all": [*ALL_MAPS, *TLS],
         "bench": BENCH,
         "demo": DEMO,
-        "http": HTTP,
-        "test": TEST + DEMO,
-        "tls": ["pyOpenSSL>=24"],
+        "test": [*TEST, *DEMO, *ALL_MAPS],
+        "tls": TLS,
     },
     entry_points={
         "console_scripts": [

@@ -10,6 +10,7 @@ import socket
 import struct
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -20,7 +21,7 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from perdition.identity import Ends
-from perdition.maps import Answer, MapFailed, MapSettings, Query
+from perdition.maps import Answer, MapFailed, MapSettings, Query, daemon
 from perdition.maps.daemon import Daemon, read_response, request
 from perdition.net import ServerItem
 from support.dovecot import ordinary_account
@@ -44,16 +45,15 @@ def answer(*strings: bytes) -> list[bytes]:
     return [response(join(*strings))]
 
 
-def ours() -> set[str]:
-    """The sockets that we have left behind."""
-    return {each.name for each in Path("/tmp").glob("perdition-map-*")}
-
-
 @pytest.fixture(autouse=True)
-def _nothing_is_left_behind() -> Iterator[None]:
-    before = ours()
-    yield
-    assert ours() <= before
+def ours(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Where our sockets are in this test, and in no other; none is left behind."""
+    with tempfile.TemporaryDirectory(prefix="map-") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        monkeypatch.setattr(daemon, "OURS", f"{folder}/perdition-map-")
+        yield folder
+        assert list(folder.iterdir()) == []
 
 
 @pytest.mark.parametrize(
@@ -73,9 +73,9 @@ def test_what_it_answers_is_found(path: Path, strings: tuple[bytes, ...], item: 
 
 
 def test_it_is_told_key_delimiter_and_addresses(path: Path) -> None:
-    with LookupDaemon(path, lambda _: answer(b"", b"mail1", b"")) as daemon:
+    with LookupDaemon(path, lambda _: answer(b"", b"mail1", b"")) as program:
         Daemon(str(path), MapSettings(delimiter="--")).lookup(ANN)
-    (asked,) = daemon.requests
+    (asked,) = program.requests
     assert (asked.key, asked.delimiter) == (b"ann", b"--")
     assert asked.octets[:12].hex(" ") == "07 07 07 07 00 01 00 01 00 21 00 00"
     assert (
@@ -84,9 +84,9 @@ def test_it_is_told_key_delimiter_and_addresses(path: Path) -> None:
 
 
 def test_addresses_of_ipv6_are_told_as_text(path: Path) -> None:
-    with LookupDaemon(path, lambda _: answer(b"", b"mail1", b"")) as daemon:
+    with LookupDaemon(path, lambda _: answer(b"", b"mail1", b"")) as program:
         Daemon(str(path), MapSettings()).lookup(Query(b"ann", Ends("::1", 5, "127.0.0.1", 143)))
-    (asked,) = daemon.requests
+    (asked,) = program.requests
     assert asked.octets[6:8] == b"\0\3"
     assert asked.octets[12:24] == bytes(12)
     assert (asked.client, asked.local) == ((b"::1", b"5"), (b"127.0.0.1", b"143"))
@@ -216,18 +216,18 @@ def test_no_answer_raises_anything_but_map_failed(octets: bytes, has_header: boo
     "key", [b"' OR 1=1 --", b"%s", b"\\", b"\0", b"", b"a\0b", b"x" * 10_000, b"\xff\xfe"]
 )
 def test_keys_of_any_octets_arrive(path: Path, key: bytes) -> None:
-    with LookupDaemon(path, lambda asked: answer(asked.key[:1] and b"", b"mail1", b"")) as daemon:
+    with LookupDaemon(path, lambda asked: answer(asked.key[:1] and b"", b"mail1", b"")) as program:
         Daemon(str(path), MapSettings()).lookup(Query(key, ENDS))
-    assert [each.key for each in daemon.requests] == [key]
+    assert [each.key for each in program.requests] == [key]
 
 
 def test_a_key_longer_than_a_datagram_is_not_found(path: Path) -> None:
     longest = 65_000 - 24 - 2 - 3
-    with LookupDaemon(path, lambda _: answer(b"", b"mail1", b"")) as daemon:
+    with LookupDaemon(path, lambda _: answer(b"", b"mail1", b"")) as program:
         found = Daemon(str(path), MapSettings())
         assert found.lookup(Query(b"x" * longest, ENDS)) is not None
         assert found.lookup(Query(b"x" * (longest + 1), ENDS)) is None
-    assert len(daemon.requests) == 1
+    assert len(program.requests) == 1
 
 
 @pytest.mark.parametrize(
@@ -275,19 +275,19 @@ def test_a_look_up_waits_for_one_that_comes_back_meanwhile(path: Path) -> None:
 
 
 def test_a_silent_one_is_asked_as_often_as_the_option_says(path: Path) -> None:
-    with LookupDaemon(path, lambda _: []) as daemon:
+    with LookupDaemon(path, lambda _: []) as program:
         text, seconds = failure(Daemon(f"{path}:1:2", MapSettings(timeout=0)))
     assert text == f"{path}: no answer: given up after 3.0 s"
-    assert len(daemon.requests) == 2
+    assert len(program.requests) == 2
     assert 2.9 < seconds < 5
 
 
 def test_a_silent_one_is_out_of_order_in_time(path: Path) -> None:
-    with LookupDaemon(path, lambda _: []) as daemon:
+    with LookupDaemon(path, lambda _: []) as program:
         text, seconds = failure(Daemon(f"{path}:9:9", MapSettings(timeout=0.3)))
     assert text == f"{path}: no answer: given up after 0.3 s"
     assert seconds < 2
-    assert len(daemon.requests) == 1
+    assert len(program.requests) == 1
 
 
 def test_one_that_is_stopped_with_a_full_queue_is_out_of_order_in_time(path: Path) -> None:
@@ -313,11 +313,11 @@ def test_an_answer_that_comes_too_late_is_not_taken_for_the_next(path: Path) -> 
         waiting.append(asked)
         return answer(b"", b"mail-of-" + asked.key, b"") if len(waiting) > 1 else []
 
-    with LookupDaemon(path, answers) as daemon:
+    with LookupDaemon(path, answers) as program:
         found = Daemon(f"{path}:1:1", MapSettings(timeout=0.2))
         failure(found)
         assert found.lookup(Query(b"bob", ENDS)) == Answer([ServerItem("", "mail-of-bob", "")])
-        assert [each.key for each in daemon.requests] == [b"ann", b"bob"]
+        assert [each.key for each in program.requests] == [b"ann", b"bob"]
 
 
 def test_a_second_answer_is_not_taken_for_the_next(path: Path) -> None:
@@ -327,15 +327,15 @@ def test_a_second_answer_is_not_taken_for_the_next(path: Path) -> None:
             assert found.lookup(Query(key, ENDS)) == Answer([ServerItem("", key.decode(), "")])
 
 
-def test_nobody_else_can_answer(path: Path) -> None:
+def test_nobody_else_can_answer(path: Path, ours: Path) -> None:
     """The kernel lets only those send to us whom we have connected to."""
     refused: list[OSError] = []
 
     def answers(asked: Request) -> list[bytes]:
-        (name,) = ours()
+        (name,) = ours.iterdir()
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as other:
             try:
-                other.sendto(response(join(b"", b"evil", b"")), f"/tmp/{name}")
+                other.sendto(response(join(b"", b"evil", b"")), str(name))
             except OSError as error:
                 refused.append(error)
         return answer(b"", asked.key, b"")
@@ -359,14 +359,14 @@ def test_many_threads_ask_at_once_each_its_own_question(path: Path) -> None:
 
 
 def test_who_gets_no_connection_is_told_so_in_time(path: Path) -> None:
-    with LookupDaemon(path, lambda _: []) as daemon:
+    with LookupDaemon(path, lambda _: []) as program:
         found = Daemon(str(path), MapSettings(timeout=0.1, connections=1))
         # As long as another thread asks.
         with found._connection(math.inf):
             text, seconds = failure(found)
     assert text == f"{path}: all 1 connections (map_connections) are in use"
     assert seconds < 1
-    assert daemon.requests == []
+    assert program.requests == []
 
 
 DOCUMENT = (Path(__file__).parents[2] / "docs/maps.md").read_text(encoding="utf-8")

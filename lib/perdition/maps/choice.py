@@ -36,6 +36,14 @@ STORES = {
     "daemon": Store("daemon:Daemon", is_file=True),
     "http": Store("auth_http:AuthHttp", "python3-urllib3", "perdition[http]"),
     "posix_regex": Store("regex:Regex", is_file=True),
+    "mysql": Store("mysql:Mysql", "python3-sqlalchemy python3-pymysql", "perdition[mysql]"),
+    "postgresql": Store(
+        "postgresql:Postgresql",
+        "python3-sqlalchemy and python3-psycopg (Debian 12: python3-psycopg2)",
+        "perdition[postgresql]",
+    ),
+    "odbc": Store("odbc:Odbc", "python3-sqlalchemy python3-pyodbc", "perdition[odbc]"),
+    "sql": Store("sql:Sql", "python3-sqlalchemy", "perdition[sql]"),
 }
 
 

@@ -1,0 +1,73 @@
+"""mysql: a table in MySQL or MariaDB (reference: maps.md section 10)."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pymysql  # noqa: F401 - the driver: that it is missing is said at once
+from sqlalchemy import event
+from sqlalchemy.engine import URL, Dialect
+
+from perdition.maps import MapSettings
+from perdition.maps.database import Database
+from perdition.maps.sql_engine import new_engine
+from perdition.maps.sql_map import SqlMap
+from perdition.maps.sql_options import Access, read_access
+from perdition.maps.sql_statement import of_table
+from perdition.protocols import encode
+
+DATABASE = "dbPerdition"
+LOCAL = "localhost"
+SOCKET = "/run/mysqld/mysqld.sock"
+
+
+class Mysql(SqlMap):
+    """The row of a user; ``localhost`` is reached by the server's own socket, as from C."""
+
+    NAME = "mysql"
+
+    def __init__(self, option: str, settings: MapSettings) -> None:
+        """Use the table that option names.
+
+        Args:
+            option: ``hosts[:port[:db[:table[:user[:password[:server_col[:user_col[:port_col]...``
+            settings: what else it is told.
+
+        Raises:
+            MapFailed: option is not like that.
+        """
+        access = read_access(option, DATABASE)
+        super().__init__([database(host, access, settings) for host in access.hosts], settings)
+
+
+def database(host: str, access: Access, settings: MapSettings) -> Database:
+    """The database on one of the hosts.
+
+    Raises:
+        MapFailed: the port is none.
+    """
+    host = host or LOCAL
+    port = access.port_number or None
+    user, name = access.user or None, access.database or None
+    url = URL.create("mysql+pymysql", user, host=host, port=port, database=name)
+    # As octets: the driver has Latin-1 for text.
+    engine = new_engine(url, settings, {"password": encode(access.password)})
+    if host == LOCAL:
+        event.listen(engine, "do_connect", use_socket)
+    statement = of_table(access.table, engine.dialect.identifier_preparer.quote)
+    return Database(f"mysql {access.place(host)}", engine, statement, settings, access.secrets)
+
+
+def use_socket(
+    _dialect: Dialect, _record: Any, _words: Sequence[Any], arguments: dict[str, Any]
+) -> None:
+    """Connect by the socket, where there is one; TCP is for servers without."""
+    if path := socket_path():
+        arguments["unix_socket"] = path
+
+
+def socket_path() -> str | None:
+    """The socket of the server on this host, as MySQL's client in C finds it; None for none."""
+    path = os.environ.get("MYSQL_UNIX_PORT") or SOCKET
+    return path if Path(path).exists() else None

@@ -1,0 +1,163 @@
+"""The map sql, with SQLite, which needs no server."""
+
+import contextlib
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from perdition.maps import Answer, Found, MapFailed, MapSettings, Query
+from perdition.maps.choice import open_map
+from perdition.net import ServerItem
+
+ANN = Answer([ServerItem("", "mail1", "143")])
+CREATE = "CREATE TABLE {} ({} TEXT, {} TEXT, {} INTEGER)"
+KEY = "SELECT servername, port FROM tblPerdition WHERE user = :key"
+
+
+def fill(path: Path, table: str = "tblPerdition", columns: str = "user servername port") -> None:
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute(CREATE.format(table, *columns.split()))
+        connection.execute(f"INSERT INTO {table} VALUES ('ann', 'mail1', 143)")
+        connection.execute(f"INSERT INTO {table} VALUES ('bob', 'rob@mail2', NULL)")
+        connection.commit()
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    found = tmp_path / "popmap.sqlite"
+    fill(found)
+    return found
+
+
+def lookup(option: str, key: str = "ann") -> Found:
+    with contextlib.closing(open_map("sql", option, MapSettings(timeout=2))) as opened:
+        return opened.lookup(Query(key.encode()))
+
+
+def test_the_table_has_the_names_of_2_2(path: Path) -> None:
+    assert lookup(f"sqlite:///{path}") == ANN
+    assert lookup(f"sqlite:///{path}", "bob") == Answer([ServerItem("rob", "mail2", "")])
+    assert lookup(f"sqlite:///{path}", "nobody") is None
+
+
+def test_table_and_columns_can_have_other_names(tmp_path: Path) -> None:
+    fill(tmp_path / "db", "Users", "[order] [select] [group]")
+    words = "table=Users user_col=order server_col=select port_col=group"
+    assert lookup(f"sqlite:///{tmp_path}/db {words}") == ANN
+
+
+def test_a_name_that_is_sql_stays_as_it_is(path: Path) -> None:
+    words = "user_col=upper(user) server_col=servername||'.org' table=main.tblPerdition"
+    found = Answer([ServerItem("", "mail1.org", "143")])
+    assert lookup(f"sqlite:///{path} {words}", "ANN") == found
+
+
+@pytest.mark.parametrize(
+    ("query", "key", "found"),
+    [
+        (KEY, "ann", ANN),
+        (f"{KEY} AND user <> '\\:key'", "ann", ANN),
+        ("SELECT servername FROM tblPerdition WHERE user = lower(:key)", "ANN", Answer([ServerItem("", "mail1", "")])),
+        ("SELECT 'mail%' || length(:key)", "ann", Answer([ServerItem("", "mail%3", "")])),
+        ("SELECT 1, NULL WHERE :key = 'ann'", "ann", Answer([ServerItem("", "1", "")])),
+        ("SELECT NULL, 143 WHERE :key <> ''", "ann", b""),
+        (f"{KEY} UNION SELECT 'zz', 1 ORDER BY 1", "ann", ANN),
+    ],
+)  # fmt: skip
+def test_a_query_gives_server_and_port_by_position(
+    path: Path, query: str, key: str, found: Found
+) -> None:
+    assert lookup(f"sqlite:///{path} query={query}", key) == found
+
+
+@pytest.mark.parametrize(
+    "key", ["' OR 1=1 --", "x' UNION SELECT 'evil", "%", "\\", "", "a" * 10_000]
+)
+def test_a_key_is_never_part_of_the_query(path: Path, key: str) -> None:
+    assert lookup(f"sqlite:///{path} query={KEY}", key) is None
+
+
+@pytest.mark.parametrize(
+    ("query", "complaint"),
+    [
+        ("SELECT 1", "there is none"),
+        ("SELECT :user", "there is :user"),
+        ("SELECT :key, :other", "there is :key, :other"),
+    ],
+)
+def test_a_query_without_key_alone_is_told_at_start(path: Path, query: str, complaint: str) -> None:
+    with pytest.raises(MapFailed, match=complaint):
+        open_map("sql", f"sqlite:///{path} query={query}", MapSettings())
+
+
+@pytest.mark.parametrize(
+    ("query", "complaint"),
+    [
+        ("SELEKT :key", "syntax error"),
+        ("SELECT missing FROM tblPerdition WHERE user = :key", "no such column: missing"),
+        ("DELETE FROM tblPerdition WHERE user = :key", "readonly database"),
+    ],
+)
+def test_a_query_that_fails_is_out_of_order(path: Path, query: str, complaint: str) -> None:
+    with pytest.raises(MapFailed, match=f"^sql sqlite {path}: .*{complaint}"):
+        lookup(f"sqlite:///{path} query={query}")
+    assert lookup(f"sqlite:///{path}") == ANN
+
+
+def test_a_relative_file_counts_from_where_the_program_starts(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    opened = open_map("sql", f"sqlite:///{path.name}", MapSettings())
+    monkeypatch.chdir("/")
+    assert opened.lookup(Query(b"ann")) == ANN
+    opened.close()
+
+
+def test_a_file_that_is_not_there_is_out_of_order_and_not_made(tmp_path: Path) -> None:
+    with pytest.raises(MapFailed, match="unable to open database file"):
+        lookup(f"sqlite:///{tmp_path}/nothing")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_file_that_is_no_database_is_out_of_order(tmp_path: Path) -> None:
+    (tmp_path / "db").write_bytes(b"ann:mail1\n" * 1000)
+    with pytest.raises(MapFailed, match="not a database"):
+        lookup(f"sqlite:///{tmp_path}/db")
+
+
+def test_a_file_that_takes_the_place_of_another_is_read(path: Path, tmp_path: Path) -> None:
+    with contextlib.closing(open_map("sql", f"sqlite:///{path}", MapSettings())) as opened:
+        assert opened.lookup(Query(b"ann")) == ANN
+        fill(tmp_path / "new")
+        with contextlib.closing(sqlite3.connect(tmp_path / "new")) as connection:
+            connection.execute("UPDATE tblPerdition SET servername = 'mail9'")
+            connection.commit()
+        (tmp_path / "new").replace(path)
+        assert opened.lookup(Query(b"ann")) == Answer([ServerItem("", "mail9", "143")])
+
+
+def test_the_next_url_is_asked_when_the_first_fails(path: Path, tmp_path: Path) -> None:
+    assert lookup(f"sqlite:///{tmp_path}/nothing sqlite:///{path}") == ANN
+
+
+SECRET = "geheim-5Rz"
+
+
+@pytest.mark.parametrize(
+    ("option", "complaint"),
+    [
+        (f"nosuch://u:{SECRET}@h/d", "URL 1: not the URL of a database"),
+        (f"sqlite:////x u:{SECRET}@h", "URL 2: not the URL of a database"),
+        (f"mysql+pymysql://u:{SECRET}@h:port/d", "URL 1: not the URL of a database"),
+        (f"oracle+oracledb://u:{SECRET}@h/d", "No module named 'oracledb'.* PyPI's oracledb"),
+        (f"postgresql+psycopg_async://u:{SECRET}@h/d", "a driver for asyncio"),
+    ],
+)
+def test_a_url_that_cannot_be_used_is_told_at_start_and_not_shown(
+    option: str, complaint: str
+) -> None:
+    with pytest.raises(MapFailed, match=complaint) as caught:
+        open_map("sql", option, MapSettings())
+    assert SECRET not in str(caught.value)
