@@ -112,6 +112,15 @@ def is_running(pid: int) -> bool:
     return any(each.pid == pid for each in processes())
 
 
+def has_stopped(pid: int) -> bool:
+    """Whether every thread of a process has taken a SIGSTOP."""
+    states = [
+        path.read_text().rpartition(")")[2].split()[0]
+        for path in Path(f"/proc/{pid}/task").glob("*/stat")
+    ]
+    return set(states) == {"T"}
+
+
 def most_memory(pid: int) -> int:
     """The most octets that a process has had in memory so far."""
     return _memory(pid, "VmHWM")

@@ -35,6 +35,7 @@ STORES = {
     "cdb": Store("cdb:Cdb", is_file=True),
     "daemon": Store("daemon:Daemon", is_file=True),
     "http": Store("auth_http:AuthHttp", "python3-urllib3", "perdition[http]"),
+    "nis": Store("nis:Nis", "libnsl2"),
     "posix_regex": Store("regex:Regex", is_file=True),
     "mysql": Store("mysql:Mysql", "python3-sqlalchemy python3-pymysql", "perdition[mysql]"),
     "postgresql": Store(

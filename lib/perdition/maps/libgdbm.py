@@ -11,6 +11,8 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
+from perdition.maps.libc import release
+
 # gdbm.h: how a file is opened.
 READER, NEWDB, NOLOCK, CLOERROR = 0x000, 0x003, 0x040, 0x400
 INSERT = 0
@@ -53,14 +55,6 @@ def library() -> Any:
         function = getattr(gdbm, name)
         function.restype, function.argtypes = result, arguments
     return gdbm
-
-
-@functools.cache
-def release() -> Any:
-    """The C library's free()."""
-    free = ctypes.CDLL(None).free
-    free.argtypes = (ctypes.c_void_p,)
-    return free
 
 
 class File:
