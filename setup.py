@@ -23,7 +23,9 @@ BENCH = ["matplotlib>=3.7"]
 # What maps need beside the program, by the names of their extras.
 SQLALCHEMY = "sqlalchemy>=1.4"
 MAPS = {
+    "bdb": ["berkeleydb>=18"],
     "http": ["urllib3>=1.26"],
+    "ldap": ["python-ldap>=3.4"],
     "mysql": [SQLALCHEMY, "pymysql>=1.0"],
     "odbc": [SQLALCHEMY, "pyodbc>=4.0"],
     "postgresql": [SQLALCHEMY, "psycopg[binary]>=3.1"],

@@ -31,10 +31,11 @@ class Store(NamedTuple):
 
 STORES = {
     "gdbm": Store("gdbm:Gdbm", "libgdbm6", is_file=True),
-    "bdb": Store("bdb:Bdb", is_file=True),
+    "bdb": Store("bdb:Bdb", "python3-bsddb3", "perdition[bdb]", is_file=True),
     "cdb": Store("cdb:Cdb", is_file=True),
     "daemon": Store("daemon:Daemon", is_file=True),
     "http": Store("auth_http:AuthHttp", "python3-urllib3", "perdition[http]"),
+    "ldap": Store("ldap_directory:Ldap", "python3-ldap", "perdition[ldap]"),
     "nis": Store("nis:Nis", "libnsl2"),
     "posix_regex": Store("regex:Regex", is_file=True),
     "mysql": Store("mysql:Mysql", "python3-sqlalchemy python3-pymysql", "perdition[mysql]"),
