@@ -73,6 +73,7 @@ setup(
             *(f"perdition.{service}=perdition.cli:main" for service in SERVICES),
             "makebdb=perdition.tools.makebdb:main",
             "makegdbm=perdition.tools.makegdbm:main",
+            "perditiondb_ldap_makedb=perdition.tools.ldap_makedb:main",
         ]
     },
     classifiers=[
