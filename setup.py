@@ -29,6 +29,7 @@ MAPS = {
     "mysql": [SQLALCHEMY, "pymysql>=1.0"],
     "odbc": [SQLALCHEMY, "pyodbc>=4.0"],
     "postgresql": [SQLALCHEMY, "psycopg[binary]>=3.1"],
+    "redis": ["redis>=4.3"],
     "sql": [SQLALCHEMY],
 }
 ALL_MAPS = sorted({each for needed in MAPS.values() for each in needed})

@@ -45,6 +45,8 @@ STORES = {
         "perdition[postgresql]",
     ),
     "odbc": Store("odbc:Odbc", "python3-sqlalchemy python3-pyodbc", "perdition[odbc]"),
+    "python": Store("callable:PythonFunction"),
+    "redis": Store("redis_store:Redis", "python3-redis", "perdition[redis]"),
     "sql": Store("sql:Sql", "python3-sqlalchemy", "perdition[sql]"),
 }
 
