@@ -6,6 +6,8 @@ import re
 from setuptools import find_packages, setup
 
 ROOT = pathlib.Path(__file__).resolve().parent
+# Those with a program that makes their database.
+STORES = ("ldap", "mysql", "odbc", "postgresql")
 SERVICES = ("imap4", "imap4s", "imaps", "pop3", "pop3s", "managesieve")
 
 
@@ -74,7 +76,10 @@ setup(
             *(f"perdition.{service}=perdition.cli:main" for service in SERVICES),
             "makebdb=perdition.tools.makebdb:main",
             "makegdbm=perdition.tools.makegdbm:main",
-            "perditiondb_ldap_makedb=perdition.tools.ldap_makedb:main",
+            *(
+                f"perditiondb_{store}_makedb=perdition.tools.{store}_makedb:main"
+                for store in STORES
+            ),
         ]
     },
     classifiers=[
