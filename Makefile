@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+TEST_STAMP := $(VENV)/.test-installed
 BENCH_STAMP := $(VENV)/.bench-installed
 
 .PHONY: help test lint demo bench clean
@@ -16,6 +17,7 @@ help:
 	@echo "make bench         measure this program and others side by side (a quarter of an hour)"
 	@echo "make bench QUICK=1 the ratios to nginx and the original alone (under 3 minutes)"
 	@echo "make bench SOAK=1  this program alone: many sessions, evenness, growth, start"
+	@echo "make bench MAPS=1  look-ups a second in maps of 100,000 users"
 	@echo "make bench AGAINST=/another/checkout  with another version; DOCS=1 updates docs/;"
 	@echo "                   OPTIONS='--works imap-login --rounds 5': see OPTIONS=--help"
 	@echo "make clean         remove what these have made"
@@ -27,10 +29,21 @@ $(STAMP): setup.py pyproject.toml
 	    { [ "$$(id -u)" = 0 ] && echo "Installing python3-venv" && \
 	      apt-get install -y -qq python3-venv >/dev/null && $(PYTHON) -m venv $(VENV); } || \
 	    { rm -rf $(VENV); echo "No virtual environment: apt-get install python3-venv"; exit 1; }
-	$(BIN)/pip install -q --disable-pip-version-check -e '.[test,demo,tls]'
+	$(BIN)/pip install -q --disable-pip-version-check -e '.[demo,tls]'
 	@touch $@
 
-lint: $(STAMP)
+# Two of the libraries are compiled.
+$(TEST_STAMP): $(STAMP)
+	@[ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null || [ -f /usr/include/ldap.h ] || \
+	    { echo "Installing what the libraries of maps are compiled with"; \
+	      apt-get install -y -qq gcc libc6-dev python3-dev libldap-dev libsasl2-dev libdb-dev \
+	          >/dev/null; }
+	@$(BIN)/pip install -q --disable-pip-version-check -e '.[test]' || \
+	    { echo "To compile python-ldap and berkeleydb: apt-get install" \
+	      "gcc libc6-dev python3-dev libldap-dev libsasl2-dev libdb-dev"; exit 1; }
+	@touch $@
+
+lint: $(TEST_STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -41,7 +54,7 @@ test: lint
 demo: $(STAMP)
 	$(BIN)/python -m perdition.tools.demo $(if $(CHECK),--check)
 
-$(BENCH_STAMP): $(STAMP)
+$(BENCH_STAMP): $(if $(MAPS),$(TEST_STAMP),$(STAMP))
 	$(BIN)/pip install -q --disable-pip-version-check -e '.[bench]'
 	@touch $@
 
@@ -49,7 +62,7 @@ BENCH_OPTIONS = $(strip $(if $(QUICK),--quick) $(if $(SOAK),--soak) \
     $(if $(AGAINST),--against '$(AGAINST)') $(if $(DOCS),--write-docs) $(OPTIONS))
 
 bench: $(BENCH_STAMP)
-	$(BIN)/python -m bench.run $(BENCH_OPTIONS)
+	$(BIN)/python -m bench.$(if $(MAPS),lookups $(if $(DOCS),--write-docs) $(OPTIONS),run $(BENCH_OPTIONS))
 
 clean:
 	rm -rf $(VENV) build dist bench/build bench/results .pytest_cache .mypy_cache .ruff_cache .hypothesis lib/*.egg-info

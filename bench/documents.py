@@ -26,16 +26,16 @@ def write_results(results: Results, folder: Path) -> list[Path]:
     return [text, data, *([picture] if draw(results, picture) else [])]
 
 
-def put_between_markers(document: str, text: str) -> str:
+def put_between_markers(document: str, text: str, first: str = BEGIN, last: str = END) -> str:
     """Replace what stands between the two markers.
 
     Raises:
         BenchError: they are not there.
     """
-    before, begin, rest = document.partition(BEGIN)
-    _, end, after = rest.partition(END)
+    before, begin, rest = document.partition(first)
+    _, end, after = rest.partition(last)
     if not begin or not end:
-        raise BenchError(f"the document lacks {BEGIN} or {END}")
+        raise BenchError(f"the document lacks {first} or {last}")
     return f"{before}{begin}\n\n{text.strip()}\n\n{end}{after}"
 
 

@@ -247,6 +247,9 @@ REDACTED = [
         "http://h/ https://h2/?a=geheim 'header=X-Key: geheim b' header=Y:geheim",
         "http://h/ https://h2/?******** 'header=X-Key:********",
     ),
+    ("redis", "redis://h:1/2 key=a:%s", "redis://h:1/2 key=a:%s"),
+    ("redis", "redis://:geheim@h:1/2 hash", "redis://:********@h:1/2 hash"),
+    ("python", "/etc/perdition/map.py:find", "/etc/perdition/map.py:find"),
 ]
 
 

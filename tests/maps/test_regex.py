@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 
 from perdition.maps import MapFailed, MapSettings, Query
-from perdition.maps.choice import NoMap, open_map
 from perdition.maps.regex import Regex
 
 
@@ -66,26 +65,3 @@ def test_a_bad_file_says_where(tmp_path: Path, text: str) -> None:
 def test_a_missing_file_is_named() -> None:
     with pytest.raises(MapFailed, match="/no/such/file"):
         Regex("/no/such/file", MapSettings())
-
-
-@pytest.mark.parametrize(
-    "library", ["posix_regex", "libperditiondb_posix_regex.so.0", "/usr/lib/x/libperditiondb_posix_regex.so.0.0.0"]
-)  # fmt: skip
-def test_maps_are_known_by_name_and_by_the_original_file(tmp_path: Path, library: str) -> None:
-    file = tmp_path / "re"
-    file.write_text("^a: b\n")
-    opened = open_map(library, str(file), MapSettings())
-    assert opened.lookup(Query(b"a")) == b"b"
-    opened.close()
-
-
-def test_no_map_finds_nothing() -> None:
-    nothing = open_map("", "", MapSettings())
-    assert isinstance(nothing, NoMap)
-    assert nothing.lookup(Query(b"a")) is None
-    nothing.close()
-
-
-def test_an_unknown_map_is_told_what_there_is() -> None:
-    with pytest.raises(MapFailed, match=r"gdbm, .*posix_regex"):
-        open_map("nothing.so", "", MapSettings())

@@ -3,14 +3,15 @@
 import io
 import os
 import stat
+import sys
 from pathlib import Path
 
 import pytest
 
 from perdition.maps import MapSettings, Query
 from perdition.tools import makebdb, makegdbm
-from support.popmaps import ENTRIES, MAPS, Files, pairs, popmap
-from support.processes import wait_until
+from support.popmaps import ENTRIES, LIBRARIES, MAPS, Files, pairs, popmap, run
+from support.processes import require, wait_until
 
 MAKE = {"makegdbm": makegdbm.make, "makebdb": makebdb.make}
 POPMAP = popmap(ENTRIES)
@@ -136,3 +137,18 @@ def test_the_proxy_finds_what_was_there_before_until_the_new_file_is_whole(files
         == b"three"
     )
     found.close()
+
+
+def test_the_makefile_makes_both(tmp_path: Path) -> None:
+    (tmp_path / "popmap").write_bytes(POPMAP)
+    for tool in MAPS:
+        program = tmp_path / tool
+        program.write_text(f'#!/bin/sh\nexec {sys.executable} -m perdition.tools.{tool} "$@"\n')
+        program.chmod(0o755)
+    makefile = Path(__file__).parents[2] / "conf/perdition/Makefile.popmap"
+    command = [require("make"), "-s", "-C", str(tmp_path), "-f", str(makefile)]
+    run([*command, f"BINDIR={tmp_path}"], b"", 0, os.environ | {"PYTHONPATH": LIBRARIES})
+    for tool, name in (("makegdbm", "popmap.gdbm.db"), ("makebdb", "popmap.bdb.db")):
+        found = MAPS[tool](str(tmp_path / name), MapSettings())
+        assert {key: found.lookup(Query(key)) for key in ENTRIES} == ENTRIES
+        found.close()

@@ -15,7 +15,7 @@ from perdition.protocols import decode
 # What no name of a user, host or port has.
 CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 HOST = re.compile(r"[^\s\x00-\x20\x7f/\[\]]{0,255}")
-PORT = re.compile(r"\d{0,5}|[A-Za-z0-9_.+-]{1,64}")
+PORT = re.compile(r"(?:[A-Za-z0-9][A-Za-z0-9_.+-]{0,63})?")
 SHOWN_LENGTH = 100
 MOST_DESTINATIONS = 16
 

@@ -79,6 +79,10 @@ class Cached:
 
     def _remember(self, key: bytes, found: Found, now: float) -> None:
         with self._lock:
+            known = self._remembered.get(key)
+            if known is not None and known.asked > now:
+                # Somebody has asked later, and heard sooner.
+                return
             if isinstance(found, Refusal) or (found is None and not self._not_found):
                 self._remembered.pop(key, None)
                 return
