@@ -112,7 +112,15 @@ def open_map(library: str, option: str, settings: MapSettings) -> Map:
     """
     if not library:
         return NoMap()
-    opened: Map = find_store(map_name(library), library)(option, settings)
+    name = map_name(library)
+    store = find_store(name, library)
+    try:
+        opened: Map = store(option, settings)
+    except MapFailed:
+        raise
+    except Exception as error:
+        # Others' code, or a library of theirs: it must not end the master.
+        raise MapFailed(f"map {name}: {type(error).__name__}: {error}") from error
     return opened
 
 
