@@ -102,6 +102,12 @@ class AddedOptions(GeneralOptions):
         "How old what the map found may be to be used while the map is out of order; 0 for never.",
         metavar="SECONDS",
     )
+    pam_service: str = option(
+        "perdition",
+        kinds.TEXT,
+        "The file in /etc/pam.d that says how authenticate_in looks at names and passwords.",
+        metavar="NAME",
+    )
     lookup: str = option(
         "",
         kinds.TEXT,

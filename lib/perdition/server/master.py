@@ -20,6 +20,7 @@ from perdition.logs import Log, LogOpenFailed, escape
 from perdition.maps import MapFailed
 from perdition.maps.choice import Latest, whole_option
 from perdition.server import privileges
+from perdition.server.authenticator import Authenticator
 from perdition.server.children import Children
 from perdition.server.detaching import Launcher
 from perdition.server.listeners import BindFailed, listen, parse_items
@@ -83,8 +84,6 @@ class Master:
         """
         self.options = options
         setproctitle.setproctitle(f"{options.program}: daemon")
-        if options.authenticate_in:
-            raise StartFailed("authenticate_in: local authentication is not in this version")
         # A relative name counts from here, at HUP as well.
         self.map_option = whole_option(options.map_library, options.map_library_opt)
         try:
@@ -106,6 +105,11 @@ class Master:
         self.outgoing: OutgoingTls | None = None
         self._load_tls()
         self.turn = SharedTurn()
+        self.authenticator: Authenticator | None = None
+        if options.authenticate_in:
+            self.authenticator = Authenticator(
+                self.log, options.pam_service, options.authenticate_timeout
+            )
         self.launcher = Launcher()
         self.pid_file: PidFile | None = None
         self.listeners: list[socket.socket] = []
@@ -152,8 +156,10 @@ class Master:
 
     def service(self) -> Service:
         """What sessions are given, with the map of now."""
+        authenticate = self.authenticator.ask if self.authenticator else None
         return make_service(
-            self.options, self.log, self.map, self.turn, self.listening, self.outgoing
+            *(self.options, self.log, self.map, self.turn, self.listening, self.outgoing),
+            authenticate=authenticate,
         )
 
     def check(self) -> None:
@@ -182,6 +188,7 @@ class Master:
         privileges.raise_open_files()
         if self.options.inetd_mode:
             os.chdir("/")
+            self._start_authenticator()
             self._heed_signals()
             return SUCCESS if serve_inetd(self.service(), self.ids) else FAILURE
         # From the moment that others can see us on, a signal waits until it can be acted upon.
@@ -198,6 +205,7 @@ class Master:
             self._detach()
         signals = Signals((*FATAL, signal.SIGHUP, signal.SIGCHLD), IGNORED)
         signal.pthread_sigmask(signal.SIG_SETMASK, [])
+        self._start_authenticator()
         workers = self.options.workers or len(os.sched_getaffinity(0))
         gc.collect()
         gc.freeze()
@@ -238,6 +246,8 @@ class Master:
     def _detach(self) -> None:
         """Become a daemon; what can fail has been done before."""
         keep: list[object] = [*self.listeners, self.turn, self.children]
+        if self.authenticator is not None:
+            keep += self.authenticator.filenos()
         if self.log.descriptor is not None:
             keep.append(self.log.descriptor)
         self.log.let_go()
@@ -245,6 +255,19 @@ class Master:
         self.log.begin_process()
         if self.pid_file is not None:
             self.pid_file.write()
+
+    def _start_authenticator(self) -> None:
+        """Start the process that asks PAM, where there is to be one."""
+        if self.authenticator is not None:
+            title = f"{self.options.program}: authenticator"
+            self.authenticator.start(title, self._forget)
+
+    def _forget(self) -> None:
+        """Close what a child that is no worker has no business with."""
+        for listener in self.listeners:
+            listener.close()
+        self.children.forget()
+        self.launcher.forget()
 
     def _fork(self, place: int, signals: Signals) -> None:
         """Start a worker."""
@@ -274,6 +297,8 @@ class Master:
             other.close()
             self.launcher.forget()
             self.children.forget()
+            if self.authenticator is not None:
+                self.authenticator.be_client()
             Worker(self.service(), self.listeners, control, slot, place).run(self.ids)
             status = 0
         except Exception as error:  # noqa: BLE001 - the last resort of a process
@@ -289,7 +314,10 @@ class Master:
             numbers, ready = signals.wait(unborn, children.seconds_to_due())
             for descriptor in ready:
                 children.hear(unborn[descriptor])
-            children.bury()
+            ended = children.bury()
+            if self.authenticator is not None and self.authenticator.pid in ended:
+                self.log.error("The process for local authentication ended: starting another")
+                self._start_authenticator()
             if children.cannot_start:
                 self.log.error("Workers do not start. Exiting.")
                 children.retire(STOP)
