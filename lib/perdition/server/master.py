@@ -23,7 +23,7 @@ from perdition.server import privileges
 from perdition.server.authenticator import Authenticator
 from perdition.server.children import Children
 from perdition.server.detaching import Launcher
-from perdition.server.listeners import BindFailed, listen, parse_items
+from perdition.server.listeners import BindFailed, listen, parse_items, prepare
 from perdition.server.pidfile import PidFile, PidFileFailed
 from perdition.server.privileges import Ids, NoSuchUser
 from perdition.server.service import (
@@ -36,6 +36,7 @@ from perdition.server.service import (
 )
 from perdition.server.signals import Signals
 from perdition.server.slots import Slot
+from perdition.server.systemd import Manager, given_sockets
 from perdition.server.worker import DRAIN, LOG, RETIRE, STOP, Worker, serve_inetd
 from perdition.session.service import Service
 from perdition.tls import TlsSetupError
@@ -83,6 +84,7 @@ class Master:
             StartFailed: something is missing or wrong.
         """
         self.options = options
+        self.manager = Manager()
         setproctitle.setproctitle(f"{options.program}: daemon")
         # A relative name counts from here, at HUP as well.
         self.map_option = whole_option(options.map_library, options.map_library_opt)
@@ -214,6 +216,7 @@ class Master:
         if not self.options.is_foreground:
             self.log.info(f"Listening with {workers} workers")
         self.launcher.release()
+        self.manager.tell("READY=1")
         return self._supervise(signals)
 
     def _heed_signals(self) -> None:
@@ -235,6 +238,12 @@ class Master:
         return parse_items(self.options.bind_address, self.options.domain_delimiter)
 
     def _bind(self) -> None:
+        """Listen, unless the service manager does that for us."""
+        self.listeners = given_sockets()
+        for listener in self.listeners:
+            prepare(listener, keepalive=self.options.tcp_keepalive)
+        if self.listeners:
+            return
         try:
             self.listeners = listen(
                 self._bind_items(), self.options.listen_port, keepalive=self.options.tcp_keepalive
@@ -311,7 +320,10 @@ class Master:
         children = self.children
         while True:
             unborn = children.unborn()
-            numbers, ready = signals.wait(unborn, children.seconds_to_due())
+            tick, due = self.manager.tick, children.seconds_to_due()
+            waits = [each for each in (tick, due) if each is not None]
+            numbers, ready = signals.wait(unborn, min(waits, default=None))
+            self.manager.still_there()
             for descriptor in ready:
                 children.hear(unborn[descriptor])
             ended = children.bury()
@@ -323,7 +335,9 @@ class Master:
                 children.retire(STOP)
                 return FAILURE
             if signal.SIGHUP in numbers:
+                self.manager.tell("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
                 self._reload(signals)
+                self.manager.tell("READY=1")
             fatal = [number for number in numbers if number in FATAL]
             if fatal:
                 return self._end(fatal, signals)
@@ -368,6 +382,7 @@ class Master:
     def _end(self, numbers: list[int], signals: Signals) -> int:
         """Told to end: sessions go on in their workers after TERM, and end with anything else."""
         self.log.info(f"Exiting on signal {numbers[0]}")
+        self.manager.tell("STOPPING=1")
         for sock in self.listeners:
             sock.close()
         if self.pid_file is not None:
