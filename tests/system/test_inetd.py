@@ -30,7 +30,7 @@ def port(tmp_path: Path, server: ScriptedServer) -> Iterator[int]:
     options = f"{OPTIONS} -F {tmp_path}/log --outgoing_server {HOST}:{server.port}"
     with free_port() as number, contextlib.ExitStack() as stack:
         conf = tmp_path / "inetd.conf"
-        command = f"{sys.executable} python3 {ROOT}/perdition.py {options}"
+        command = f"{sys.executable} {sys.executable} {ROOT}/perdition.py {options}"
         conf.write_text(f"{HOST}:{number} stream tcp nowait root {command}\n")
         process = subprocess.Popen([inetd, "-i", str(conf)], start_new_session=True)
         stack.callback(end, process, signal.SIGTERM)
@@ -39,7 +39,8 @@ def port(tmp_path: Path, server: ScriptedServer) -> Iterator[int]:
 
 
 def test_each_connection_is_a_session(tmp_path: Path, server: ScriptedServer, port: int) -> None:
-    for _ in range(2):
+    log = tmp_path / "log"
+    for number in (1, 2):
         with socket.create_connection((HOST, port), 30) as sock:
             ours = sock.getsockname()[1]
             assert read_line(sock).startswith(b"+OK POP3 perditon ready on ")
@@ -54,7 +55,11 @@ def test_each_connection_is_a_session(tmp_path: Path, server: ScriptedServer, po
             there.close()
             assert read_line(sock) == b"+OK bye\r\n"
             assert sock.recv(1) == b""
-        log = tmp_path / "log"
-        line = f"Closing session: {HOST}:{ours}->{HOST}:{port} "
-        wait_until(lambda line=line: line in log.read_text(), 30, line)  # type: ignore[misc]
-    assert "Bug" not in log.read_text()
+        wait_until(
+            lambda number=number: log.read_text().count("Closing session: ") == number,  # type: ignore[misc]
+            30,
+            "the session has ended",
+        )
+    lines = log.read_text()
+    assert f"Connect:  {HOST}:{ours}->{HOST}:{port} inetd_pid=" in lines
+    assert "Bug" not in lines
