@@ -116,5 +116,10 @@ class AddedOptions(GeneralOptions):
         metavar="USER[,USER...]",
         in_file=False,
     )
+    check_upgrade: bool = flag(
+        "Read the site's files as 2.2 did, say what will be different, and exit. Under the name "
+        "perdition and by itself: for all services of /etc/default/perdition.",
+        in_file=False,
+    )
     check_config: bool = flag("Say whether the configuration can be used, and exit.", in_file=False)
     version: bool = flag("Show the version and exit.", in_file=False)
