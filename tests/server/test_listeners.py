@@ -63,5 +63,5 @@ def test_a_client_of_ipv4_has_its_own_address() -> None:
 
 
 def test_one_address_that_cannot_be_listened_on_is_a_failure() -> None:
-    with pytest.raises(BindFailed, match="192.0.2.1"), listening("127.0.0.1", "192.0.2.1"):
+    with pytest.raises(BindFailed, match=r"192\.0\.2\.1"), listening("127.0.0.1", "192.0.2.1"):
         pass
