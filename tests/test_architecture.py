@@ -14,7 +14,7 @@ LAYERS = [
     {"server"},
     {"session"},
     {"protocols", "identity", "maps", "backends", "relay", "config"},
-    {"net", "tls", "logs", "grammar", "certificates", "patience"},
+    {"net", "tls", "logs", "grammar", "certificates", "patience", "pam"},
 ]
 # config declares what the others are given, in their words.
 EXTRA = {("server", "config"), ("cli", "config"), ("relay", "logs")}

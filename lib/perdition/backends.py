@@ -3,7 +3,6 @@
 import os
 import random
 import socket
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -20,8 +19,7 @@ class SharedTurn:
     """
 
     def __init__(self) -> None:
-        with tempfile.TemporaryFile() as file:
-            self._descriptor = os.dup(file.fileno())
+        self._descriptor = os.memfd_create("perdition-turn")
         os.lseek(self._descriptor, random.randrange(1 << 16), os.SEEK_SET)  # noqa: S311
 
     def take(self) -> int:

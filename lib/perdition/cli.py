@@ -9,6 +9,8 @@ from perdition.config.command_line import load
 from perdition.config.render import usage
 from perdition.server.master import FAILURE, SUCCESS, Master, StartFailed
 
+CHECK_UPGRADE = "--check_upgrade"
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program.
@@ -22,6 +24,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     program, *arguments = sys.argv if argv is None else argv
     if program.endswith("__main__.py") or program.endswith("perdition.py"):
         program = "perdition"
+    if CHECK_UPGRADE in arguments:
+        # Before anything is read by the rules of now, which the files may not follow.
+        from perdition.tools import check_upgrade  # noqa: PLC0415
+
+        check_upgrade.run(program, [each for each in arguments if each != CHECK_UPGRADE])
+        return SUCCESS
+    return run(program, arguments)
+
+
+def run(program: str, arguments: Sequence[str]) -> int:
+    """Run the program by that name, with these arguments; its exit status."""
     try:
         loaded = load(program, arguments)
         for warning in loaded.warnings:

@@ -86,7 +86,7 @@ class Perdition:
         Args:
             directory: an empty one, for its files; it is started there.
             protocol: said on the command line unless the name is one that chooses it.
-            options: more of them, or other ones.
+            options: more of them, or other ones; "{port}" in bind_address is the port.
             conf: the text of a configuration file.
             name: what it is called by.
             daemon: whether it is to detach.
@@ -116,10 +116,11 @@ class Perdition:
     def __enter__(self) -> Self:
         with self._stack:
             self.port = self._stack.enter_context(free_port())
+            bind = str(self.options.get("bind_address", f"{HOST}:{{port}}"))
             self.command = command(
                 self.directory,
                 self.name,
-                {**self.options, "bind_address": f"{HOST}:{self.port}"},
+                {**self.options, "bind_address": bind.format(port=self.port)},
             )
             self._start()
             self._stack = self._stack.pop_all()

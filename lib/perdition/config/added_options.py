@@ -102,12 +102,23 @@ class AddedOptions(GeneralOptions):
         "How old what the map found may be to be used while the map is out of order; 0 for never.",
         metavar="SECONDS",
     )
+    pam_service: str = option(
+        "perdition",
+        kinds.TEXT,
+        "The file in /etc/pam.d that says how authenticate_in looks at names and passwords.",
+        metavar="NAME",
+    )
     lookup: str = option(
         "",
         kinds.TEXT,
         "Show what the map says of these users, and where they would be logged in, and exit; - "
         "for users on standard input, one a line.",
         metavar="USER[,USER...]",
+        in_file=False,
+    )
+    check_upgrade: bool = flag(
+        "Read the site's files as 2.2 did, say what will be different, and exit. Under the name "
+        "perdition and by itself: for all services of /etc/default/perdition.",
         in_file=False,
     )
     check_config: bool = flag("Say whether the configuration can be used, and exit.", in_file=False)

@@ -53,7 +53,7 @@ class GeneralOptions:
         (),
         kinds.LIST,
         "Addresses to listen on, each with a port of its own or else listen_port; IPv6 addresses "
-        "in brackets. Empty: every IPv4 address.",
+        "in brackets. [::] and * are every IPv6 and IPv4 address. Empty: every IPv4 address.",
         short="b",
         metavar=SERVERS,
         mask=(0, 0x4),

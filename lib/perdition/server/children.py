@@ -87,17 +87,23 @@ class Children:
             if child.control.recv(64):
                 self._stillborn = 0
 
-    def bury(self) -> None:
-        """Take notice of those that have ended; the places of some are due then."""
+    def bury(self) -> set[int]:
+        """Take notice of those that have ended; the places of some are due then.
+
+        Returns:
+            The numbers of ended processes that are none of them.
+        """
+        others: set[int] = set()
         while True:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)
             except ChildProcessError:
-                return
+                return others
             if not pid:
-                return
+                return others
             child = self._living.pop(pid, None)
             if child is None:
+                others.add(pid)
                 continue
             child.control.close()
             self._slots.give_back(child.slot)

@@ -8,6 +8,8 @@ from perdition.identity import Ends
 from perdition.net import Ambiguous, ConnectFailed, ServerItem
 
 ANY = ServerItem("", "0.0.0.0", "")  # noqa: S104 - the original's default
+# All addresses of both families.
+BOTH = ("*", "::")
 
 
 class BindFailed(Exception):
@@ -46,9 +48,15 @@ def listen(items: Sequence[ServerItem], port: str, *, keepalive: bool) -> list[s
         BindFailed: one of them cannot be; none is listened on then.
     """
     sockets: list[socket.socket] = []
+    given = {item._replace(user="", port=item.port or port) for item in items}
     try:
         for item in items or [ANY]:
-            sockets.append(listen_on(item.host, item.port or port, keepalive=keepalive))
+            host, number = item.host, item.port or port
+            if host in BOTH and ANY._replace(port=number) not in given:
+                sockets.append(listen_on_both(number, keepalive=keepalive))
+            else:
+                host = "::" if host in BOTH else host
+                sockets.append(listen_on(host, number, keepalive=keepalive))
     except BindFailed:
         for sock in sockets:
             sock.close()
@@ -56,7 +64,15 @@ def listen(items: Sequence[ServerItem], port: str, *, keepalive: bool) -> list[s
     return sockets
 
 
-def listen_on(host: str, port: str, *, keepalive: bool) -> socket.socket:
+def listen_on_both(port: str, *, keepalive: bool) -> socket.socket:
+    """Listen on all addresses of IPv6 and IPv4 with one socket; without IPv6 on those of IPv4."""
+    try:
+        return listen_on("::", port, keepalive=keepalive, only_ipv6=False)
+    except BindFailed:
+        return listen_on(ANY.host, port, keepalive=keepalive)
+
+
+def listen_on(host: str, port: str, *, keepalive: bool, only_ipv6: bool = True) -> socket.socket:
     """Listen on the first address of host that can be bound.
 
     Sockets that are accepted have TCP_NODELAY and SO_KEEPALIVE from it.
@@ -67,12 +83,17 @@ def listen_on(host: str, port: str, *, keepalive: bool) -> socket.socket:
     except ConnectFailed as error:
         raise BindFailed(f"bind_address {error}") from error
     for family, address in found:
-        sock = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            sock = socket.socket(family, socket.SOCK_STREAM)
+        except OSError as error:
+            # A family that the kernel does not have.
+            reason = error.strerror or str(error)
+            continue
         try:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            if keepalive:
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            if family == socket.AF_INET6:
+                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, only_ipv6)
+            prepare(sock, keepalive=keepalive)
             sock.bind(address)
             sock.listen(socket.SOMAXCONN)
         except OSError as error:
@@ -81,6 +102,13 @@ def listen_on(host: str, port: str, *, keepalive: bool) -> socket.socket:
             continue
         return sock
     raise BindFailed(f"bind_address {host}:{port}: {reason}")
+
+
+def prepare(sock: socket.socket, *, keepalive: bool) -> None:
+    """Set what accepted sockets have from the one that listens."""
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    if keepalive:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
 
 
 def ends_of(client: Sequence[object], local: Sequence[object]) -> Ends:

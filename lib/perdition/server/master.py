@@ -20,9 +20,10 @@ from perdition.logs import Log, LogOpenFailed, escape
 from perdition.maps import MapFailed
 from perdition.maps.choice import Latest, whole_option
 from perdition.server import privileges
+from perdition.server.authenticator import Authenticator
 from perdition.server.children import Children
 from perdition.server.detaching import Launcher
-from perdition.server.listeners import BindFailed, listen, parse_items
+from perdition.server.listeners import BindFailed, listen, parse_items, prepare
 from perdition.server.pidfile import PidFile, PidFileFailed
 from perdition.server.privileges import Ids, NoSuchUser
 from perdition.server.service import (
@@ -35,6 +36,7 @@ from perdition.server.service import (
 )
 from perdition.server.signals import Signals
 from perdition.server.slots import Slot
+from perdition.server.systemd import Manager, given_sockets
 from perdition.server.worker import DRAIN, LOG, RETIRE, STOP, Worker, serve_inetd
 from perdition.session.service import Service
 from perdition.tls import TlsSetupError
@@ -82,9 +84,8 @@ class Master:
             StartFailed: something is missing or wrong.
         """
         self.options = options
+        self.manager = Manager()
         setproctitle.setproctitle(f"{options.program}: daemon")
-        if options.authenticate_in:
-            raise StartFailed("authenticate_in: local authentication is not in this version")
         # A relative name counts from here, at HUP as well.
         self.map_option = whole_option(options.map_library, options.map_library_opt)
         try:
@@ -106,6 +107,11 @@ class Master:
         self.outgoing: OutgoingTls | None = None
         self._load_tls()
         self.turn = SharedTurn()
+        self.authenticator: Authenticator | None = None
+        if options.authenticate_in:
+            self.authenticator = Authenticator(
+                self.log, options.pam_service, options.authenticate_timeout
+            )
         self.launcher = Launcher()
         self.pid_file: PidFile | None = None
         self.listeners: list[socket.socket] = []
@@ -152,8 +158,10 @@ class Master:
 
     def service(self) -> Service:
         """What sessions are given, with the map of now."""
+        authenticate = self.authenticator.ask if self.authenticator else None
         return make_service(
-            self.options, self.log, self.map, self.turn, self.listening, self.outgoing
+            *(self.options, self.log, self.map, self.turn, self.listening, self.outgoing),
+            authenticate=authenticate,
         )
 
     def check(self) -> None:
@@ -182,6 +190,7 @@ class Master:
         privileges.raise_open_files()
         if self.options.inetd_mode:
             os.chdir("/")
+            self._start_authenticator()
             self._heed_signals()
             return SUCCESS if serve_inetd(self.service(), self.ids) else FAILURE
         # From the moment that others can see us on, a signal waits until it can be acted upon.
@@ -198,6 +207,7 @@ class Master:
             self._detach()
         signals = Signals((*FATAL, signal.SIGHUP, signal.SIGCHLD), IGNORED)
         signal.pthread_sigmask(signal.SIG_SETMASK, [])
+        self._start_authenticator()
         workers = self.options.workers or len(os.sched_getaffinity(0))
         gc.collect()
         gc.freeze()
@@ -206,6 +216,7 @@ class Master:
         if not self.options.is_foreground:
             self.log.info(f"Listening with {workers} workers")
         self.launcher.release()
+        self.manager.tell("READY=1")
         return self._supervise(signals)
 
     def _heed_signals(self) -> None:
@@ -227,6 +238,12 @@ class Master:
         return parse_items(self.options.bind_address, self.options.domain_delimiter)
 
     def _bind(self) -> None:
+        """Listen, unless the service manager does that for us."""
+        self.listeners = given_sockets()
+        for listener in self.listeners:
+            prepare(listener, keepalive=self.options.tcp_keepalive)
+        if self.listeners:
+            return
         try:
             self.listeners = listen(
                 self._bind_items(), self.options.listen_port, keepalive=self.options.tcp_keepalive
@@ -238,6 +255,8 @@ class Master:
     def _detach(self) -> None:
         """Become a daemon; what can fail has been done before."""
         keep: list[object] = [*self.listeners, self.turn, self.children]
+        if self.authenticator is not None:
+            keep += self.authenticator.filenos()
         if self.log.descriptor is not None:
             keep.append(self.log.descriptor)
         self.log.let_go()
@@ -245,6 +264,19 @@ class Master:
         self.log.begin_process()
         if self.pid_file is not None:
             self.pid_file.write()
+
+    def _start_authenticator(self) -> None:
+        """Start the process that asks PAM, where there is to be one."""
+        if self.authenticator is not None:
+            title = f"{self.options.program}: authenticator"
+            self.authenticator.start(title, self._forget)
+
+    def _forget(self) -> None:
+        """Close what a child that is no worker has no business with."""
+        for listener in self.listeners:
+            listener.close()
+        self.children.forget()
+        self.launcher.forget()
 
     def _fork(self, place: int, signals: Signals) -> None:
         """Start a worker."""
@@ -274,6 +306,8 @@ class Master:
             other.close()
             self.launcher.forget()
             self.children.forget()
+            if self.authenticator is not None:
+                self.authenticator.be_client()
             Worker(self.service(), self.listeners, control, slot, place).run(self.ids)
             status = 0
         except Exception as error:  # noqa: BLE001 - the last resort of a process
@@ -286,16 +320,24 @@ class Master:
         children = self.children
         while True:
             unborn = children.unborn()
-            numbers, ready = signals.wait(unborn, children.seconds_to_due())
+            tick, due = self.manager.tick, children.seconds_to_due()
+            waits = [each for each in (tick, due) if each is not None]
+            numbers, ready = signals.wait(unborn, min(waits, default=None))
+            self.manager.still_there()
             for descriptor in ready:
                 children.hear(unborn[descriptor])
-            children.bury()
+            ended = children.bury()
+            if self.authenticator is not None and self.authenticator.pid in ended:
+                self.log.error("The process for local authentication ended: starting another")
+                self._start_authenticator()
             if children.cannot_start:
                 self.log.error("Workers do not start. Exiting.")
                 children.retire(STOP)
                 return FAILURE
             if signal.SIGHUP in numbers:
+                self.manager.tell("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
                 self._reload(signals)
+                self.manager.tell("READY=1")
             fatal = [number for number in numbers if number in FATAL]
             if fatal:
                 return self._end(fatal, signals)
@@ -340,6 +382,7 @@ class Master:
     def _end(self, numbers: list[int], signals: Signals) -> int:
         """Told to end: sessions go on in their workers after TERM, and end with anything else."""
         self.log.info(f"Exiting on signal {numbers[0]}")
+        self.manager.tell("STOPPING=1")
         for sock in self.listeners:
             sock.close()
         if self.pid_file is not None:

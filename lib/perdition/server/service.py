@@ -18,7 +18,7 @@ from perdition.maps.cache import Cached
 from perdition.maps.choice import open_map
 from perdition.protocols import Terms
 from perdition.session.finding import Finder
-from perdition.session.service import DIALOGUES, Service
+from perdition.session.service import DIALOGUES, Authenticate, Service
 from perdition.tls.handshakes import Listening, OutgoingTls
 
 CAPABILITY = {"POP3": "pop_capability", "IMAP4": "imap_capability"}
@@ -89,6 +89,7 @@ def make_service(
     turn: SharedTurn,
     listening: Listening | None,
     outgoing: OutgoingTls | None,
+    authenticate: Authenticate | None = None,
 ) -> Service:
     """All that a session is given."""
     base = options.protocol.removesuffix("S")
@@ -129,6 +130,7 @@ def make_service(
             options.connect_timeout,
             options.tcp_keepalive,
         ),
+        authenticate=authenticate,
         listen_tls=listening,
         outgoing_tls=outgoing,
         ssl_listen=mode.ssl_listen,

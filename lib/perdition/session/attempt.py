@@ -13,7 +13,7 @@ from perdition.protocols import Login, ProtocolError, Ready, ServerSide, TlsWant
 from perdition.protocols.wire import LineTooLong, Wire
 from perdition.session.channel import Channel, PeerGone, PeerSilent, converse
 from perdition.session.finding import Asked, Finding, NotAllowed, Refused
-from perdition.session.service import Closed, Established
+from perdition.session.service import Closed, Established, NotKnown
 from perdition.session.traffic import traffic
 from perdition.tls import TlsFailed
 
@@ -80,7 +80,33 @@ class Attempt:
         if not candidates:
             self.server_item = self.service.backends.nameless(found.destinations)
             return Verdict(False, protocols.NO_SERVER)
-        return self.try_in_order(candidates)
+        return self.authenticate(candidates[0]) or self.try_in_order(candidates)
+
+    def authenticate(self, item: ServerItem) -> Verdict | None:
+        """Local authentication, where it is wanted (reference: process.md section 9).
+
+        Args:
+            item: the first server, which may have another name for the user.
+
+        Returns:
+            A verdict where the log-in ends with that.
+        """
+        service, session = self.service, self.session
+        if service.authenticate is None:
+            return None
+        finder = service.finder
+        login = finder.login_locally(finder.login_for(self.login, item), self.host)
+        try:
+            reason = service.authenticate(login, session.ends.client, session.channel.patience)
+        except NotKnown as error:
+            self.log.error(f"local authentication: {logs.escape(str(error))}")
+            return Verdict(False, protocols.LOCAL_TROUBLE, is_temporary=True)
+        finally:
+            session.channel.patience.end()
+        if not reason:
+            return None
+        self.log.debug(f"local authentication: {logs.escape(reason)}")
+        return Verdict(False, protocols.LOCAL_FAILURE)
 
     def try_in_order(self, candidates: Sequence[ServerItem]) -> Verdict | Established:
         """Log in at the first of these servers that can be reached."""

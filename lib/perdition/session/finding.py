@@ -147,8 +147,15 @@ class Finder:
             login: as it is logged.
             host: gives the name of the address that the client reached.
         """
+        return self._login_in(State.REMOTE_LOGIN, login, host)
+
+    def login_locally(self, login: Login, host: Callable[[], str]) -> Login:
+        """The log-in with the name that local authentication gets."""
+        return self._login_in(State.LOCAL_AUTHENTICATION, login, host)
+
+    def _login_in(self, state: State, login: Login, host: Callable[[], str]) -> Login:
         typed = login.routing_name
-        name = self._rules.name_for(State.REMOTE_LOGIN, typed, host)
+        name = self._rules.name_for(state, typed, host)
         return login if name == typed else renamed(login, name)
 
     def _named_by_client(self, login: Login, text: str) -> Finding:

@@ -7,13 +7,23 @@ from typing import Any, NamedTuple
 from perdition.backends import Backends
 from perdition.identity import NameRules
 from perdition.logs import Log, Who
-from perdition.protocols import ClientSide, ServerSide, Terms, imap4, managesieve, pop3
+from perdition.patience import Patience
+from perdition.protocols import ClientSide, Login, ServerSide, Terms, imap4, managesieve, pop3
 from perdition.session.channel import Channel, Tls
 from perdition.session.finding import Finder
 
 
 class Closed(Exception):
     """The session is over, and has said why."""
+
+
+class NotKnown(Exception):
+    """Nobody can say whether a log-in is good here; the text says why."""
+
+
+# Given a log-in, the client's address and the session's patience: why it is not good, empty if it
+# is. Raises NotKnown.
+Authenticate = Callable[[Login, str, Patience], str]
 
 
 class Dialogues(NamedTuple):
@@ -42,6 +52,7 @@ class Service:
         rules: what is done to user names.
         finder: finds the real servers for a log-in.
         backends: the real servers.
+        authenticate: local authentication, None where there is none.
         listen_tls, outgoing_tls: TLS with clients and with real servers, None where there is none.
         ssl_listen, ssl_outgoing: TLS begins with the first octet there.
         is_logged: what goes over the connections is in the debug log.
@@ -56,6 +67,7 @@ class Service:
     rules: NameRules
     finder: Finder
     backends: Backends
+    authenticate: Authenticate | None
     listen_tls: Tls | None
     outgoing_tls: Tls | None
     ssl_listen: bool

@@ -1,0 +1,207 @@
+"""Local authentication (`authenticate_in`): a process that keeps root and asks PAM.
+
+Workers send it who wants in, each time with a socket for the answer, and wait for that. It forks
+for each of them: what PAM's modules do then, or how long they take, is no matter of anybody else.
+The reference is process.md section 9.
+"""
+
+import contextlib
+import os
+import signal
+import socket
+import struct
+import time
+from collections.abc import Callable
+
+import setproctitle
+
+from perdition import pam
+from perdition.logs import Log
+from perdition.pam import Identity, PamFailed
+from perdition.patience import Patience
+from perdition.protocols import Login, encode
+from perdition.session.service import NotKnown
+
+# Those asked for at a time; further ones wait.
+MOST_ASKED = 32
+# Names and passwords are bounded by the lines that they come in.
+REQUEST_SIZE = 65536
+HEAD = struct.Struct("!HHH")
+ACCEPTED, REFUSED, FAILED = b"a", b"r", b"f"
+ANSWER_SIZE = 512
+# How often those that have ended are looked for.
+TICK = 1.0
+
+
+class Authenticator:
+    """The process, as the master and the workers see it.
+
+    Attributes:
+        pid: its number, 0 while there is none.
+    """
+
+    def __init__(self, log: Log, service: str, seconds: int) -> None:
+        """Nobody yet.
+
+        Args:
+            log: where trouble goes.
+            service: `pam_service`.
+            seconds: that an answer may take, 0 for no limit.
+        """
+        self.pid = 0
+        self._log = log
+        self._service = service
+        self._seconds = seconds
+        # Kept by the master as well, so that another process can take over.
+        self._ours, self._theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+
+    def filenos(self) -> list[int]:
+        """The descriptors that are kept open when the master becomes a daemon."""
+        return [self._ours.fileno(), self._theirs.fileno()]
+
+    def start(self, title: str, forget: Callable[[], None]) -> None:
+        """Start the process.
+
+        Args:
+            title: what it is called in the list of processes.
+            forget: closes there what is no business of it.
+        """
+        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        self.pid = os.fork()
+        if self.pid == 0:
+            status = 1
+            try:
+                be_default()
+                setproctitle.setproctitle(title)
+                forget()
+                self._ours.close()
+                self._log.begin_process()
+                serve(self._theirs, self._service, self._seconds)
+                status = 0
+            except Exception as error:  # noqa: BLE001 - the last resort of a process
+                self._log.trace(error)
+                # Its follower may fare no better.
+                time.sleep(TICK)
+            finally:
+                os._exit(status)
+        signal.pthread_sigmask(signal.SIG_SETMASK, [])
+
+    def be_client(self) -> None:
+        """Leave the other side to the process: in a worker."""
+        self._theirs.close()
+
+    def ask(self, login: Login, host: str, patience: Patience) -> str:
+        """Ask whether a log-in is good.
+
+        Args:
+            login: with the name for local authentication.
+            host: the client's address.
+            patience: ends a wait that is too long.
+
+        Returns:
+            Why not, in PAM's words; empty if it is.
+
+        Raises:
+            NotKnown: there is no answer.
+        """
+        ours, theirs = socket.socketpair()
+        patience.begin(ours.fileno(), self._seconds)
+        try:
+            with theirs:
+                request = pack(Identity(encode(login.routing_name), login.password, host.encode()))
+                socket.send_fds(self._ours, [request], [theirs.fileno()])
+            answer = ours.recv(ANSWER_SIZE)
+        except OSError as error:
+            raise NotKnown(error.strerror) from error
+        finally:
+            patience.forget(ours.fileno())
+            ours.close()
+        text = answer[1:].decode("utf-8", "replace")
+        if answer[:1] == ACCEPTED:
+            return ""
+        if answer[:1] == REFUSED:
+            return text or "refused"
+        raise NotKnown(text or "no answer in time")
+
+
+def be_default() -> None:
+    """Do with signals what processes do: the master's handlers are its own."""
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGCHLD, signal.SIGALRM):
+        signal.signal(number, signal.SIG_DFL)
+    for number in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGPIPE):
+        signal.signal(number, signal.SIG_IGN)
+    signal.set_wakeup_fd(-1)
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])
+
+
+def pack(identity: Identity) -> bytes:
+    """A request, as it goes to the process."""
+    return HEAD.pack(*map(len, identity)) + b"".join(identity)
+
+
+def unpack(request: bytes) -> Identity:
+    """The request that these octets are.
+
+    Raises:
+        ValueError: they are none.
+    """
+    if len(request) < HEAD.size:
+        raise ValueError("too short")
+    parts, at = [], HEAD.size
+    for length in HEAD.unpack_from(request):
+        parts.append(request[at : at + length])
+        at += length
+    if at != len(request):
+        raise ValueError("lengths that are not those of the parts")
+    return Identity(*parts)
+
+
+def serve(requests: socket.socket, service: str, seconds: int) -> None:
+    """Answer until nobody is left who could ask."""
+    children: set[int] = set()
+    while True:
+        bury(children)
+        requests.settimeout(TICK if children else None)
+        try:
+            request, descriptors, _flags, _address = socket.recv_fds(requests, REQUEST_SIZE, 1)
+        except TimeoutError:
+            continue
+        if not request:
+            return
+        for descriptor in descriptors:
+            with contextlib.suppress(ValueError), socket.socket(fileno=descriptor) as answer:
+                children.add(answer_apart(service, unpack(request), answer, seconds))
+
+
+def bury(children: set[int]) -> None:
+    """Take notice of those that have ended, and wait for one where there are too many."""
+    while children:
+        pid, _status = os.waitpid(-1, 0 if len(children) >= MOST_ASKED else os.WNOHANG)
+        if not pid:
+            return
+        children.discard(pid)
+
+
+def answer_apart(service: str, identity: Identity, answer: socket.socket, seconds: int) -> int:
+    """Answer in a process of its own, which ends in time.
+
+    Returns:
+        Its number.
+    """
+    pid = os.fork()
+    if pid:
+        return pid
+    try:
+        signal.alarm(seconds)
+        answer.sendall(asked(service, identity)[:ANSWER_SIZE])
+    finally:
+        os._exit(0)
+
+
+def asked(service: str, identity: Identity) -> bytes:
+    """PAM's answer, as it goes to the worker."""
+    try:
+        reason = pam.authenticate(service, identity)
+    except PamFailed as error:
+        return FAILED + str(error).encode()
+    return REFUSED + reason.encode() if reason else ACCEPTED

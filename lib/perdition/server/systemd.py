@@ -1,0 +1,58 @@
+"""What a service manager is told, and what it gives: sd_notify(3) and sd_listen_fds(3).
+
+Where there is none, nothing is told.
+"""
+
+import contextlib
+import os
+import socket
+
+FIRST_DESCRIPTOR = 3
+
+
+class Manager:
+    """The service manager that has started us, if one has."""
+
+    def __init__(self) -> None:
+        """Find out from the environment, and leave nothing of it for child processes."""
+        self._address = os.environ.pop("NOTIFY_SOCKET", "")
+        is_meant = os.environ.pop("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
+        microseconds = os.environ.pop("WATCHDOG_USEC", "")
+        self._watchdog = int(microseconds) / 1e6 if is_meant and microseconds.isdigit() else 0.0
+
+    @property
+    def tick(self) -> float | None:
+        """How often, in seconds, it wants to hear of us; None where it does not."""
+        return self._watchdog / 2 or None if self._address else None
+
+    def tell(self, *lines: str) -> None:
+        """Tell it something, as in ``READY=1``."""
+        if not self._address:
+            return
+        # In the abstract namespace where it begins with "@".
+        address = self._address.replace("@", "\0", 1)
+        with (
+            contextlib.suppress(OSError),
+            socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock,
+        ):
+            sock.sendto("\n".join(lines).encode(), address)
+
+    def still_there(self) -> None:
+        """Tell it that we are, where it wants to know."""
+        if self.tick is not None:
+            self.tell("WATCHDOG=1")
+
+
+def given_sockets() -> list[socket.socket]:
+    """The sockets that it listens on for us, which are ours from now on."""
+    pid, count = os.environ.pop("LISTEN_PID", ""), os.environ.pop("LISTEN_FDS", "")
+    os.environ.pop("LISTEN_FDNAMES", None)
+    if pid != str(os.getpid()) or not count.isdigit():
+        return []
+    found = []
+    for descriptor in range(FIRST_DESCRIPTOR, FIRST_DESCRIPTOR + int(count)):
+        os.set_inheritable(descriptor, False)
+        sock = socket.socket(fileno=descriptor)
+        sock.setblocking(True)
+        found.append(sock)
+    return found

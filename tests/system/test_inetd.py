@@ -1,0 +1,65 @@
+"""Under a real inetd: a process a connection, as `inetd_mode` wants it."""
+
+import contextlib
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from support.processes import HOST, end, free_port, is_listening, require, wait_until
+from support.program import ROOT, START_SECONDS
+from support.scripted import ScriptedServer, read_line
+
+OPTIONS = "-f /dev/null -P POP3 -M= --inetd_mode --failure_delay 0"
+
+
+@pytest.fixture
+def server() -> Iterator[ScriptedServer]:
+    with ScriptedServer() as made:
+        yield made
+
+
+@pytest.fixture
+def port(tmp_path: Path, server: ScriptedServer) -> Iterator[int]:
+    """Where inetd listens, with the program behind it."""
+    inetd = require("inetd")
+    options = f"{OPTIONS} -F {tmp_path}/log --outgoing_server {HOST}:{server.port}"
+    with free_port() as number, contextlib.ExitStack() as stack:
+        conf = tmp_path / "inetd.conf"
+        command = f"{sys.executable} {sys.executable} {ROOT}/perdition.py {options}"
+        conf.write_text(f"{HOST}:{number} stream tcp nowait root {command}\n")
+        process = subprocess.Popen([inetd, "-i", str(conf)], start_new_session=True)
+        stack.callback(end, process, signal.SIGTERM)
+        wait_until(lambda: is_listening(number), START_SECONDS, "inetd listens")
+        yield number
+
+
+def test_each_connection_is_a_session(tmp_path: Path, server: ScriptedServer, port: int) -> None:
+    log = tmp_path / "log"
+    for number in (1, 2):
+        with socket.create_connection((HOST, port), 30) as sock:
+            ours = sock.getsockname()[1]
+            assert read_line(sock).startswith(b"+OK POP3 perditon ready on ")
+            sock.sendall(b"USER ann\r\nPASS sesame\r\n")
+            read_line(sock)
+            there = server.accept_pop3(more=b"+OK early\r\n")
+            assert read_line(sock) == b"+OK You are so in\r\n"
+            assert read_line(sock) == b"+OK early\r\n"
+            sock.sendall(b"QUIT\r\n")
+            assert read_line(there) == b"QUIT\r\n"
+            there.sendall(b"+OK bye\r\n")
+            there.close()
+            assert read_line(sock) == b"+OK bye\r\n"
+            assert sock.recv(1) == b""
+        wait_until(
+            lambda number=number: log.read_text().count("Closing session: ") == number,  # type: ignore[misc]
+            30,
+            "the session has ended",
+        )
+    lines = log.read_text()
+    assert f"Connect:  {HOST}:{ours}->{HOST}:{port} inetd_pid=" in lines
+    assert "Bug" not in lines

@@ -1,0 +1,144 @@
+"""Under systemd: its units, and what it gives to a service and hears of it."""
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from support.processes import END_SECONDS, HOST, end, free_port, is_listening, require, wait_until
+from support.program import ROOT, START_SECONDS
+from support.scripted import read_line
+
+UNITS = ROOT / "init/systemd"
+# Less is better: 10 is no protection at all.
+MOST_EXPOSED = 3.0
+
+
+def units(folder: Path, instance: str) -> list[str]:
+    """Copies of the units for an instance, whose program is there."""
+    copied = folder / "units"
+    shutil.copytree(UNITS, copied)
+    program = folder / "perdition"
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    found = []
+    for kind in ("service", "socket"):
+        unit = copied / f"perdition@{instance}.{kind}"
+        text = (copied / f"perdition@.{kind}").read_text()
+        unit.write_text(text.replace(f"/usr/sbin/perdition.{'%i'}", str(program)))
+        found.append(str(unit))
+    return found
+
+
+def test_the_units_are_good(tmp_path: Path) -> None:
+    analyze = require("systemd-analyze")
+    for instance in ("imap4", "pop3s"):
+        folder = tmp_path / instance
+        folder.mkdir()
+        done = subprocess.run(
+            [analyze, "verify", "--man=no", *units(folder, instance)],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_the_service_is_shut_in(tmp_path: Path) -> None:
+    service = units(tmp_path, "imap4")[0]
+    done = subprocess.run(
+        [require("systemd-analyze"), "security", "--offline=true", "--no-pager", service],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    found = re.search(r"Overall exposure level for .*: ([\d.]+)", done.stdout)
+    assert found is not None
+    assert float(found[1]) <= MOST_EXPOSED
+
+
+def program(name: str, *options: str) -> list[str]:
+    return [sys.executable, str(ROOT / "perdition.py"), "-f", "", "-P", name, "-M", "", *options]
+
+
+@contextmanager
+def started(command: list[str], environment: dict[str, str], log: Path) -> Iterator[int]:
+    """Run a program; its number."""
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            env=os.environ | environment,
+            start_new_session=True,
+        )
+    try:
+        yield process.pid
+    finally:
+        end(process, signal.SIGINT)
+
+
+def test_systemd_hears_when_it_serves_reloads_and_ends(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager, free_port() as port:
+        address = tmp_path / "notify"
+        manager.bind(str(address))
+        manager.settimeout(START_SECONDS)
+        command = program(
+            "POP3", "--no_daemon", "--pid_file", "", "-b", f"{HOST}:{port}", "-F", "-"
+        )
+        told = {"NOTIFY_SOCKET": str(address), "WATCHDOG_USEC": "200000"}
+        with started(command, told, tmp_path / "log") as pid:
+            assert manager.recv(100) == b"READY=1"
+            assert is_listening(port)
+            # Twice: it is not for once that it is watched.
+            assert manager.recv(100) == manager.recv(100) == b"WATCHDOG=1"
+            os.kill(pid, signal.SIGHUP)
+            heard = [manager.recv(100)]
+            while heard[-1] != b"READY=1":
+                heard.append(manager.recv(100))
+            assert re.match(
+                rb"RELOADING=1\nMONOTONIC_USEC=\d+$",
+                next(each for each in heard if each != b"WATCHDOG=1"),
+            )
+            os.kill(pid, signal.SIGTERM)
+            while (last := manager.recv(100)) == b"WATCHDOG=1":
+                pass
+            assert last == b"STOPPING=1"
+
+
+def test_a_socket_of_systemds_is_listened_on(tmp_path: Path) -> None:
+    with free_port() as port:
+        command = [
+            *(require("systemd-socket-activate"), "-l", f"{HOST}:{port}"),
+            *program("POP3", "--no_daemon", "--pid_file", "", "-F", "-", "-b", f"{HOST}:1"),
+        ]
+        with started(command, {}, tmp_path / "log"):
+            wait_until(lambda: is_listening(port), START_SECONDS, "somebody listens")
+            for _ in range(3):
+                with socket.create_connection((HOST, port), START_SECONDS) as sock:
+                    assert read_line(sock).startswith(b"+OK POP3")
+
+
+def test_a_connection_of_systemds_is_served(tmp_path: Path) -> None:
+    with free_port() as port:
+        command = [
+            *(require("systemd-socket-activate"), "-l", f"{HOST}:{port}", "--accept", "--inetd"),
+            *program("POP3", "--inetd_mode", "-F", str(tmp_path / "log")),
+        ]
+        with started(command, {}, tmp_path / "output"):
+            wait_until(lambda: is_listening(port), START_SECONDS, "somebody listens")
+            for _ in range(2):
+                with socket.create_connection((HOST, port), START_SECONDS) as sock:
+                    ours = sock.getsockname()
+                    assert read_line(sock).startswith(b"+OK POP3")
+                    sock.sendall(b"QUIT\r\n")
+                    assert read_line(sock) == b"+OK QUIT\r\n"
+            line = f"Connect:  {HOST}:{ours[1]}->{HOST}:{port} inetd_pid="
+            wait_until(lambda: line in (tmp_path / "log").read_text(), END_SECONDS, line)

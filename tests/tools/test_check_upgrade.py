@@ -1,0 +1,135 @@
+"""``--check_upgrade``, for a site whose files are those of the test."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from perdition.maps.libgdbm import NEWDB, File
+from perdition.tools import check_upgrade
+
+PROGRAM = Path(__file__).resolve().parents[2] / "perdition.py"
+
+
+@pytest.fixture
+def etc(tmp_path: Path) -> Path:
+    (tmp_path / "perdition").mkdir()
+    (tmp_path / "default").mkdir()
+    return tmp_path
+
+
+def told(etc: Path, capsys: pytest.CaptureFixture[str], *words: str, conf: str = "") -> list[str]:
+    """What is said of one service, or of all of them."""
+    program, *arguments = words or ["perdition"]
+    if conf:
+        (etc / "perdition" / "perdition.conf").write_text(conf)
+    check_upgrade.run(program, arguments, etc)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-1] == (
+        f"{sum(line.startswith('  ') for line in lines)} to look at. "
+        "What is different for everybody: docs/upgrading.md"
+    )
+    return lines[:-1]
+
+
+def test_all_services_of_the_init_script_are_looked_at(
+    etc: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (etc / "default/perdition").write_text(
+        "# POP3S=yes\nRUN_PERDITION=yes # really\nFLAGS='--timeout 40'\nPOP3=no\nPOP3S=no\n"
+        'IMAP4S="yes"\nIMAP4S_FLAGS="-t 5 --connection_limit 3"\nMANAGESIEVE=\n'
+    )
+    assert told(etc, capsys, conf="outgoing_server main\n") == [
+        "perdition.imap4 --timeout 40",
+        "perdition.imaps --timeout 40 -t 5 --connection_limit 3",
+        "  ssl_listen_min_proto_version: TLS 1.2 at least; 2.2 spoke 1.0 unless told otherwise: for "
+        "old peers set it to tlsv1",
+        "  ssl_outgoing_min_proto_version: TLS 1.2 at least; 2.2 spoke 1.0 unless told otherwise: "
+        "for old peers set it to tlsv1",
+        "  connection_limit: 2.2 ended when it was reached; now the surplus connection is closed",
+    ]
+
+
+def test_a_site_that_starts_nothing_is_looked_at_by_its_file(
+    etc: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (etc / "default/perdition").write_text("RUN_PERDITION=no\n")
+    assert told(etc, capsys, conf="authenticate_timeout 0\n") == [
+        "perdition",
+        "  authenticate_timeout 0: 2.2 closed at once; now it is no limit",
+    ]
+
+
+def test_what_does_not_start_is_said_with_what_2_2_made_of_it(
+    etc: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = told(etc, capsys, "perdition.pop3", conf="timeuot 5\ndebug\n")
+    file = etc / "perdition/perdition.conf"
+    assert lines[1].startswith(f"  {file}:1: timeuot: unknown option: 2.2 left out the rest")
+    assert lines[2].endswith("did you mean timeout?: it does not start before this is mended")
+
+
+def test_the_file_that_is_named_is_the_one(
+    etc: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    other = tmp_path / "other"
+    lines = told(etc, capsys, "perdition", "-f", str(other), conf="timeuot 5\n")
+    assert lines[1] == (
+        f"  {other}: No such file or directory: 2.2 went on without it; now the start fails"
+    )
+    other.write_text("outgoing_server main\n")
+    lines = told(etc, capsys, "perdition", "-f", str(other), "--outgoing_server", "second")
+    assert lines[1:] == [
+        "  outgoing_server: 2.2 took it from the file; now the command line counts"
+    ]
+
+
+def test_options_that_mean_something_else_are_told(
+    etc: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = told(
+        etc,
+        capsys,
+        conf="log_passwd fail\nclient_server_specification\nlog_facility /var/log/perdition\n"
+        "ssl_listen_compression\nmap_library /usr/lib/libperditiondb_mysql.so.0\n",
+    )
+    assert [line.partition(":")[0].strip() for line in lines[1:]] == [
+        str(etc / "perdition/perdition.conf"),
+        "log_passwd fail",
+        "client_server_specification",
+        "log_facility /var/log/perdition",
+        "map mysql without map_library_opt",
+    ]
+
+
+def test_the_maps_in_files_are_read(etc: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = etc / "perdition"
+    file = File(os.open(folder / "popmap.gdbm.db", os.O_RDWR | os.O_CREAT, 0o600), NEWDB)
+    for number in range(5):
+        file.insert(b"user%d" % number, b"one,two")
+    file.insert(b"bad", b"2001:db8::1:143")
+    file.close()
+    lines = told(etc, capsys, conf="outgoing_server main\n")
+    assert "and 2 more: the value has a comma" in lines[1]
+    assert "bad: 2001:db8::1:143: write [2001:db8::1]:143" in lines[2]
+    assert len(lines) == 3
+    regex = folder / "popmap.re"
+    regex.write_text("^a: one,two\n^: host\nonly\n")
+    lines = told(etc, capsys, conf="map_library posix_regex\noutgoing_server main\n")
+    assert [line.removeprefix(f"  {regex}:").partition(":")[0] for line in lines[1:]] == [
+        "2",
+        "3",
+        " line 1",
+    ]
+
+
+def test_the_program_does_it() -> None:
+    done = subprocess.run(
+        [sys.executable, PROGRAM, "--check_upgrade", "-f", ""],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.splitlines()[0] == "perdition -f ''"
