@@ -2,7 +2,6 @@
 
 import contextlib
 import sqlite3
-from collections.abc import Iterator
 from pathlib import Path
 
 import pyodbc
@@ -19,7 +18,7 @@ ANN = Answer([ServerItem("", "mail1", "143")])
 
 
 @pytest.fixture(scope="module")
-def source(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("odbc")
     path = directory / "popmap.sqlite"
     with contextlib.closing(sqlite3.connect(path)) as connection:

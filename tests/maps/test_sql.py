@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from perdition.maps import Answer, Found, MapFailed, MapSettings, Query
+from perdition.maps import Answer, Found, MapFailed, MapSettings, Query, database
 from perdition.maps.choice import open_map
 from perdition.net import ServerItem
+from support.processes import wait_until
 
 ANN = Answer([ServerItem("", "mail1", "143")])
 CREATE = "CREATE TABLE {} ({} TEXT, {} TEXT, {} INTEGER)"
@@ -140,6 +141,25 @@ def test_a_file_that_takes_the_place_of_another_is_read(path: Path, tmp_path: Pa
 
 def test_the_next_url_is_asked_when_the_first_fails(path: Path, tmp_path: Path) -> None:
     assert lookup(f"sqlite:///{tmp_path}/nothing sqlite:///{path}") == ANN
+
+
+def test_one_that_failed_is_asked_again_after_a_while(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "AVOID_SECONDS", 0.5)
+    late = tmp_path / "late"
+    option = f"sqlite:///{late} sqlite:///{path}"
+    with contextlib.closing(open_map("sql", option, MapSettings())) as opened:
+        assert opened.lookup(Query(b"bob")) == Answer([ServerItem("rob", "mail2", "")])
+        fill(tmp_path / "new")
+        with contextlib.closing(sqlite3.connect(tmp_path / "new")) as connection:
+            connection.execute("DELETE FROM tblPerdition")
+            connection.commit()
+        (tmp_path / "new").rename(late)
+        assert opened.lookup(Query(b"bob")) is not None
+        wait_until(lambda: opened.lookup(Query(b"bob")) is None, 10, "the first one is asked")
+        path.unlink()
+        assert opened.lookup(Query(b"bob")) is None
 
 
 SECRET = "geheim-5Rz"

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import pymysql  # noqa: F401 - the driver: that it is missing is said at once
+import pymysql  # noqa: F401 - that the driver is missing is said at once
 from sqlalchemy import event
 from sqlalchemy.engine import URL, Dialect
 
@@ -19,6 +19,7 @@ from perdition.protocols import encode
 
 DATABASE = "dbPerdition"
 LOCAL = "localhost"
+PORT = 3306
 SOCKET = "/run/mysqld/mysqld.sock"
 
 
@@ -48,7 +49,7 @@ def database(host: str, access: Access, settings: MapSettings) -> Database:
         MapFailed: the port is none.
     """
     host = host or LOCAL
-    port = access.port_number or None
+    port = access.port_number or default_port()
     user, name = access.user or None, access.database or None
     url = URL.create("mysql+pymysql", user, host=host, port=port, database=name)
     # As octets: the driver has Latin-1 for text.
@@ -65,6 +66,11 @@ def use_socket(
     """Connect by the socket, where there is one; TCP is for servers without."""
     if path := socket_path():
         arguments["unix_socket"] = path
+
+
+def default_port() -> int:
+    """The port of servers, as MySQL's client in C finds it."""
+    return int(os.environ.get("MYSQL_TCP_PORT") or PORT)
 
 
 def socket_path() -> str | None:

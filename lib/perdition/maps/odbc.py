@@ -64,12 +64,8 @@ class AnyDialect(DefaultDialect):
 
     def create_connect_args(self, url: URL) -> Any:
         """What pyodbc.connect is told: there is never a transaction."""
-        words = [f"DSN={url.database}"]
-        if url.username:
-            words.append(f"UID={braced(url.username)}")
-        if url.password:
-            words.append(f"PWD={braced(str(url.password))}")
-        return [";".join(words)], {"autocommit": True}
+        words = connection_string(url.database or "", url.username or "", str(url.password or ""))
+        return [words], {"autocommit": True}
 
     def do_rollback(self, dbapi_connection: Any) -> None:
         """There is nothing to take back."""
@@ -90,6 +86,16 @@ def database(source: str, access: Access, settings: MapSettings) -> Database:
     statement = of_table(access.table, str)
     engine = new_engine(url, settings)
     return Database(f"odbc {source}", engine, statement, settings, access.secrets)
+
+
+def connection_string(source: str, user: str, password: str) -> str:
+    """What names a data source and an account; of these, what is empty is left out."""
+    words = [f"DSN={source}"]
+    if user:
+        words.append(f"UID={braced(user)}")
+    if password:
+        words.append(f"PWD={braced(password)}")
+    return ";".join(words)
 
 
 def braced(text: str) -> str:

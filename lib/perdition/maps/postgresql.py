@@ -1,5 +1,7 @@
 """postgresql: a table in PostgreSQL (reference: maps.md section 11)."""
 
+import importlib
+
 from sqlalchemy.engine import URL
 
 from perdition.maps import MapSettings
@@ -9,15 +11,9 @@ from perdition.maps.sql_map import SqlMap
 from perdition.maps.sql_options import Access, read_access
 from perdition.maps.sql_statement import of_table
 
-# That the driver is missing is said at once.
-if VERSION >= (2,):
-    import psycopg  # noqa: F401
-
-    DRIVER = "postgresql+psycopg"
-else:
-    import psycopg2  # noqa: F401
-
-    DRIVER = "postgresql+psycopg2"
+# SQLAlchemy 1.4 does not know the newer one. That it is missing is said at once.
+DRIVER = "psycopg" if VERSION >= (2,) else "psycopg2"
+driver = importlib.import_module(DRIVER)
 
 DATABASE = "dbperdition"
 
@@ -49,7 +45,7 @@ def database(host: str, access: Access, settings: MapSettings) -> Database:
         MapFailed: the port is none.
     """
     url = URL.create(
-        DRIVER,
+        f"postgresql+{DRIVER}",
         access.user or None,
         access.password or None,
         host or None,

@@ -5,11 +5,12 @@ one of ldap.conf(5), or that of this machine, as for ldapadd. The exit status is
 take the entries.
 """
 
+import getpass
+import signal
 import sys
 from collections.abc import Mapping
 
 from perdition.protocols import encode
-from perdition.tools import questions
 
 try:
     import ldap.dn
@@ -71,16 +72,16 @@ def main() -> int:
     Returns:
         The exit status.
     """
-    questions.begin()
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     print(SCHEMA)
-    schema = questions.ask("Has perdition.schema been added to slapd's configuration? [y/N]: ")
+    schema = ask("Has perdition.schema been added to slapd's configuration? [y/N]: ")
     if schema not in {"y", "Y"}:
         print("Bailing...")
         return SUCCESS
     print(WHO)
-    who = questions.ask(f"Enter binddn [{ADMIN}]: ") or ADMIN
+    who = ask(f"Enter binddn [{ADMIN}]: ") or ADMIN
     print(WITH_WHAT.format(who=who))
-    password = questions.ask_secretly(f'Enter the password for "{who}": ')
+    password = ask_secretly(f'Enter the password for "{who}": ')
     print("Initialising LDAP popmap...")
     servers = ldap.get_option(ldap.OPT_URI) or SERVER
     mailboxes = f"ou=mailbox,{domain_of(who)}"
@@ -94,6 +95,21 @@ def main() -> int:
     server = ldapurl.LDAPUrl(servers.split()[0]).initializeUrl()
     print(DONE.format(mailboxes=mailboxes, server=server))
     return SUCCESS
+
+
+def ask(question: str) -> str:
+    """Ask for a line; it is empty where there is none."""
+    print(question, end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().removesuffix("\n")
+
+
+def ask_secretly(question: str) -> str:
+    """Ask for a line that is not shown while it is typed."""
+    if sys.stdin.isatty():
+        return getpass.getpass(question)
+    answer = ask(question)
+    print(file=sys.stderr)
+    return answer
 
 
 def domain_of(name: str) -> str:

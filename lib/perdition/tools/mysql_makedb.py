@@ -1,126 +1,161 @@
-"""perditiondb_mysql_makedb: make the database of a popmap in MySQL or MariaDB.
+"""perditiondb_mysql_makedb: make database, account and table for the map mysql.
 
-It asks what it has to know. A database of that name that is there is dropped. The exit status is 1
-where it is not made.
+The database of that name is dropped before, if the operator agrees. Root's password is needed; on
+the server's own host, root may need none.
 """
 
+import contextlib
+import re
 import socket
 import sys
 from typing import Any, NamedTuple
 
-from perdition.tools import questions
+from perdition.tools import makedb
+from perdition.tools.makedb import DATABASE, SERVER, USER, ask, step
 
-try:
-    import pymysql
-except ImportError as error:
-    sys.exit(f"{error}: install Debian's python3-pymysql or PyPI's pymysql")
-
-SUCCESS, FAILURE = 0, 1
-LOCAL = "localhost"
-SOCKET = "/run/mysqld/mysqld.sock"
+# A pattern of hosts (MySQL, "Specifying Account Names").
+CLIENTS = re.compile(r"[^'\"`\\\s]+")
 
 
-class Wanted(NamedTuple):
-    """What is to be made: a database with a table, and who may read it, from which host."""
+class Plan(NamedTuple):
+    """What is to be made.
 
+    Attributes:
+        server: the host of MySQL.
+        database, table: their names.
+        user, password: the new account, which may do everything in that database.
+        clients: the hosts that it may connect from.
+    """
+
+    server: str
     database: str
     table: str
     user: str
     password: str
-    client: str
-
-    def __repr__(self) -> str:
-        return f"Wanted({self.database!r}, {self.table!r}, {self.user!r})"
+    clients: str
 
 
 def main() -> int:
-    """Run the program.
-
-    Returns:
-        The exit status.
-    """
-    questions.begin()
-    try:
-        print("\nMySQL or MariaDB should already be running.")
-        host = questions.ask_for("host name", LOCAL)
-        root = questions.ask_secretly("Enter the password for the MySQL root user: ")
-        with connect(host, root) as connection:
-            wanted = ask(host)
-            make(connection, wanted)
-    except questions.Refused as error:
-        print(f"{error}. Bailing", file=sys.stderr)
-        return FAILURE
-    except pymysql.MySQLError as error:
-        print(f"Error: {error.args[-1]}. Bailing", file=sys.stderr)
-        return FAILURE
-    print("Done\n\nAdd users to the table, and use it by\n")
-    print("map_library libperditiondb_mysql.so.0")
-    place = host if ":" in host else f"{host}:"
-    print(f"map_library_opt {place}:{wanted.database}:{wanted.table}:{wanted.user}:PASSWORD")
-    return SUCCESS
+    """Run the program; returns the exit status."""
+    return makedb.run(make)
 
 
-def connect(host: str, password: str) -> Any:
-    """A connection of the server's administrator; HOST may be HOST:PORT.
+def make() -> None:
+    """Ask, and make it.
 
     Raises:
-        pymysql.MySQLError: there is none.
+        NotWanted, Failed, MapFailed: nothing is made, or not all of it.
     """
-    if host == LOCAL:
-        return pymysql.connect(user="root", password=password, unix_socket=SOCKET, autocommit=True)
-    name, _, port = host.partition(":")
-    return pymysql.connect(
-        host=name, port=int(port or 3306), user="root", password=password, autocommit=True
+    store = makedb.load("mysql")
+    makedb.explain("MySQL should be running already, on this host or another one.")
+    server = ask("host name", SERVER)
+    makedb.explain("The password of MySQL's user root is needed, to add a user for perdition.")
+    secret = makedb.read_secret("Enter the password for the MySQL root user: ")
+    with contextlib.closing(connect(store, server, secret)) as root:
+        plan = ask_plan(server)
+        makedb.confirm(
+            {
+                "Database server": plan.server,
+                "Database name": plan.database,
+                "Database table": plan.table,
+                "Database user": plan.user,
+                "Connections allowed from": plan.clients,
+            }
+        )
+        carry_out(plan, root, store.pymysql.MySQLError)
+    makedb.tell_how(
+        f'mysql --user="{plan.user}" --password --host="{plan.server}" "{plan.database}"',
+        plan.table,
+        f"{plan.server}:0:{plan.database}:{plan.table}:{plan.user}:PASSWORD",
+        "libperditiondb_mysql.so.0",
     )
 
 
-def ask(host: str) -> Wanted:
-    """Ask for the rest, and whether to go on.
+def ask_plan(server: str) -> Plan:
+    """Ask what is to be made.
+
+    Args:
+        server: the host of MySQL.
 
     Raises:
-        Refused: not so.
+        Failed: there are no more answers.
     """
-    database = questions.ask_for("database name", "dbPerdition")
-    table = questions.ask_for("table name", "tblPerdition")
-    user = questions.ask_for("database user", "perdition")
-    password = questions.ask_new_password(user)
-    ours = LOCAL if host == LOCAL else socket.gethostname()
-    client = questions.ask_for("host that perdition runs on", ours)
-    print(f"Database name:            {database}")
-    print(f"Database table:           {table}")
-    print(f"Database user:            {user}")
-    print(f"Database server:          {host}")
-    print(f"Database client:          {client}")
-    questions.confirm("Proceed (May destroy existing data in database) [y/n]? ")
-    return Wanted(database, table, user, password, client)
+    makedb.explain("The database is perdition's own: one of that name is dropped.")
+    database = ask("database name", DATABASE)
+    makedb.explain(f"The table in {database} has users and their servers.")
+    table = makedb.ask_table()
+    makedb.explain(f"Another user than root should be used to access {database}.")
+    user = ask("database user", USER)
+    password = makedb.ask_new_password(user)
+    makedb.explain(
+        f"{user} is accepted from certain hosts: a name or an address, where % stands for any "
+        "characters and _ for any one."
+    )
+    here = SERVER if server == SERVER else socket.gethostname()
+    clients = ask("hostname", here, CLIENTS, "no quotes and blanks")
+    return Plan(server, database, table, user, password, clients)
 
 
-def make(connection: Any, wanted: Wanted) -> None:
+def connect(store: Any, server: str, password: str) -> Any:
+    """A connection of root's.
+
+    Args:
+        store: the module of the map mysql: it knows where servers are.
+        server: its host.
+        password: root's.
+
+    Raises:
+        Failed: there is none.
+    """
+    path = store.socket_path() if server == SERVER else None
+    try:
+        return store.pymysql.connect(
+            host=server,
+            port=store.default_port(),
+            unix_socket=path,
+            user="root",
+            password=password.encode(),
+            charset="utf8mb4",
+        )
+    except store.pymysql.MySQLError as error:
+        raise makedb.Failed(f"Error: cannot connect as root: {makedb.reason(error)}") from error
+
+
+def carry_out(plan: Plan, root: Any, error: type[Exception]) -> None:
     """Make it.
 
+    Args:
+        plan: what is to be made.
+        root: a connection.
+        error: what it raises.
+
     Raises:
-        pymysql.MySQLError: the server does not want to.
+        Failed: something cannot be made.
     """
-    database, table = quoted(wanted.database), quoted(wanted.table)
-    index = quoted(f"idx{wanted.table}_user")
-    who = (wanted.user, wanted.client)
-    with connection.cursor() as cursor:
-        cursor.execute(f"DROP DATABASE IF EXISTS {database}")
-        cursor.execute(f"CREATE DATABASE {database}")
-        cursor.execute("CREATE USER IF NOT EXISTS %s@%s", who)
-        cursor.execute("ALTER USER %s@%s IDENTIFIED BY %s", (*who, wanted.password))
-        cursor.execute(
-            f"CREATE TABLE {database}.{table} (user varchar(128) NOT NULL PRIMARY KEY, "
-            "servername varchar(255) NOT NULL, port varchar(8) DEFAULT NULL)"
-        )
-        cursor.execute(f"CREATE INDEX {index} ON {database}.{table} (user)")
-        # The name of a database in GRANT is a pattern.
-        pattern = quoted(wanted.database.replace("_", r"\_").replace("%", r"\%"))
-        cursor.execute(f"GRANT SELECT ON {pattern.replace('%', '%%')}.* TO %s@%s", who)
+    database, table = quoted(plan.database), quoted(plan.table)
+    # In GRANT, the name of a database is a pattern.
+    pattern = re.sub(r"([_%\\])", r"\\\1", database).replace("%", "%%")
+    account = (plan.user, plan.clients)
+    with contextlib.closing(root.cursor()) as cursor:
+        with step(f"Dropping database {plan.database}", error):
+            cursor.execute(f"DROP DATABASE IF EXISTS {database}")
+        with step(f"Creating database {plan.database}", error):
+            cursor.execute(f"CREATE DATABASE {database}")
+        with step(f"Granting access to {plan.database} for user {plan.user}", error):
+            cursor.execute(
+                "CREATE USER IF NOT EXISTS %s@%s IDENTIFIED BY %s", (*account, plan.password)
+            )
+            # It may have been there, with another password.
+            cursor.execute("ALTER USER %s@%s IDENTIFIED BY %s", (*account, plan.password))
+            cursor.execute(f"GRANT ALL PRIVILEGES ON {pattern}.* TO %s@%s", account)
+        with step(f"Creating table {plan.table} in database {plan.database}", error):
+            cursor.execute(f"CREATE TABLE {database}.{table} ({makedb.columns()})")
+            index = quoted(f"idx{plan.table}_user")
+            cursor.execute(f"CREATE INDEX {index} ON {database}.{table} (user)")
 
 
 def quoted(name: str) -> str:
-    """A name as it stands in a statement."""
+    """A name, for a statement."""
     return f"`{name.replace('`', '``')}`"
 
 

@@ -1,83 +1,112 @@
-"""perditiondb_odbc_makedb: make the table of a popmap in a data source of ODBC.
+"""perditiondb_odbc_makedb: make the table for the map odbc, in a data source that is there.
 
-It asks what it has to know. The exit status is 1 where the table is not made.
+A table of that name is dropped before, if the operator agrees.
 """
 
 import contextlib
 import sys
+from typing import Any, NamedTuple
 
-from perdition.tools import questions
+from perdition.tools import makedb
+from perdition.tools.makedb import DATABASE, SERVER, USER, ask, step
 
-try:
-    import pyodbc
 
-    from perdition.maps.odbc import braced
-except ImportError as error:
-    sys.exit(
-        f"{error}: install Debian's python3-pyodbc and python3-sqlalchemy or PyPI's perdition[odbc]"
-    )
+class Plan(NamedTuple):
+    """What is to be made.
 
-SUCCESS, FAILURE = 0, 1
-INTRODUCTION = """
-ODBC should already be configured on a host. A data source (DSN), and a user for
-perdition, have to be there: this is typically done by the database's own means.
-"""
+    Attributes:
+        server: the host; the data source knows better.
+        source: the name of the data source (DSN).
+        table: its name, which nothing quotes.
+        user, password: an account that is there.
+    """
+
+    server: str
+    source: str
+    table: str
+    user: str
+    password: str
 
 
 def main() -> int:
-    """Run the program.
-
-    Returns:
-        The exit status.
-    """
-    questions.begin()
-    print(INTRODUCTION)
-    try:
-        questions.confirm("Has ODBC, a DSN and user been set up? [y/N]: ")
-        source = questions.ask_for("DSN", "dbPerdition")
-        table = questions.ask_for("table name", "tblPerdition")
-        user = questions.ask_for("database user", "perdition")
-        password = questions.ask_secretly(f"Enter the password for the {user} user: ")
-        print(f"Data source:              {source}")
-        print(f"Database table:           {table}")
-        print(f"Database user:            {user}")
-        questions.confirm("Proceed (May destroy existing data in database) [y/n]? ")
-        make(source, table, user, password)
-    except questions.Refused as error:
-        print(f"{error}. Bailing", file=sys.stderr)
-        return FAILURE
-    except pyodbc.Error as error:
-        print(
-            f"Error: {str(error.args[-1]).replace(password, '********')}. Bailing", file=sys.stderr
-        )
-        return FAILURE
-    print("Done\n\nAdd users to the table, and use it by\n")
-    print("map_library libperditiondb_odbc.so.0")
-    print(f"map_library_opt ::{source}:{table}:{user}:PASSWORD")
-    return SUCCESS
+    """Run the program; returns the exit status."""
+    return makedb.run(make)
 
 
-def make(source: str, table: str, user: str, password: str) -> None:
-    """Make the table anew.
+def make() -> None:
+    """Ask, and make it.
 
     Raises:
-        Refused: the name of the table has other characters than letters, digits and _.
-        pyodbc.Error: the database does not want to.
+        NotWanted, Failed, MapFailed: nothing is made, or not all of it.
     """
-    if not table.isidentifier():
-        raise questions.Refused(f"{table}: not a name that every database takes")
-    words = f"DSN={source};UID={braced(user)}"
-    if password:
-        words += f";PWD={braced(password)}"
-    with contextlib.closing(pyodbc.connect(words, autocommit=True)) as connection:
-        if connection.cursor().tables(table=table).fetchone():
-            connection.execute(f"DROP TABLE {table}")
-        # "user" is a word of its own to many: how they quote it, the driver knows.
-        quote = connection.getinfo(pyodbc.SQL_IDENTIFIER_QUOTE_CHAR).strip()
-        connection.execute(
-            f"CREATE TABLE {table} ({quote}user{quote} varchar(128) NOT NULL PRIMARY KEY, "
-            "servername varchar(255) NOT NULL, port varchar(8) DEFAULT NULL)"
-        )
+    store = makedb.load("odbc")
+    plan = ask_plan()
+    makedb.confirm(
+        {"Server": plan.server, "DSN": plan.source, "Table": plan.table, "User": plan.user}
+    )
+    make_table(plan, store)
+    makedb.tell_how(
+        f'isql "{plan.source}" "{plan.user}" PASSWORD',
+        plan.table,
+        f"{plan.server}:0:{plan.source}:{plan.table}:{plan.user}:PASSWORD",
+        "libperditiondb_odbc.so.0",
+    )
+
+
+def ask_plan() -> Plan:
+    """Ask what is to be made.
+
+    Raises:
+        NotWanted: there is no data source yet.
+        Failed: there are no more answers.
+    """
+    makedb.explain(
+        "ODBC should be configured already, with a data source (DSN) for perdition, and a user of "
+        "the database who may create tables there."
+    )
+    makedb.is_wanted("Has ODBC, a DSN and user been set up? [y/N]: ")
+    makedb.explain("The host is the data source's to know; what is said here does not count.")
+    server = ask("host name", SERVER)
+    source = ask("DSN", DATABASE)
+    makedb.explain(
+        f"The table in {source} has users and their servers. One of that name is dropped."
+    )
+    table = makedb.ask_table()
+    user = ask("user", USER)
+    password = makedb.ask_password(f"Enter the password for the {user} user: ")
+    return Plan(server, source, table, user, password)
+
+
+def make_table(plan: Plan, store: Any) -> None:
+    """Make the table.
+
+    Args:
+        plan: what is to be made.
+        store: the module of the map odbc.
+
+    Raises:
+        Failed: it cannot be made.
+    """
+    error = store.pyodbc.Error
+    words = store.connection_string(plan.source, plan.user, plan.password)
+    with step(f"Connecting to {plan.source}", error):
+        connection = store.pyodbc.connect(words, autocommit=True)
+    with contextlib.closing(connection), contextlib.closing(connection.cursor()) as cursor:
+        what = f"Creating table {plan.table} in {plan.source}"
+        with step(what, error):
+            if is_there(cursor, plan.table):
+                cursor.execute(f"DROP TABLE {plan.table}")
+            # Some databases do not take "user" for a name without quotes.
+            quote = connection.getinfo(store.pyodbc.SQL_IDENTIFIER_QUOTE_CHAR).strip()
+            cursor.execute(f"CREATE TABLE {plan.table} ({makedb.columns(quote)})")
+            name = f"{quote}user{quote}"
+            cursor.execute(f"CREATE INDEX idx{plan.table}_user ON {plan.table} ({name})")
+
+
+def is_there(cursor: Any, table: str) -> bool:
+    """Whether there is a table of that name; databases may have changed its case."""
+    names = {row.table_name for row in cursor.tables(tableType="TABLE")}
+    return table.lower() in {name.lower() for name in names}
 
 
 if __name__ == "__main__":

@@ -1,141 +1,178 @@
-"""perditiondb_postgresql_makedb: make the database of a popmap in PostgreSQL.
+"""perditiondb_postgresql_makedb: make database, account and table for the map postgresql.
 
-It asks what it has to know. A database of that name that is there is dropped. The server's
-administrator is who libpq says (PGUSER, PGPASSWORD, PGPORT), by default the user postgres, who root
-becomes for a server on this machine. The exit status is 1 where it is not made.
+The database of that name is dropped before, if the operator agrees. The password of the user
+postgres is needed, unless the server trusts who connects: then it may be empty. A host that begins
+with a slash is the directory of the server's socket.
 """
 
 import contextlib
+import importlib
 import os
-import pwd
+import re
 import sys
 from typing import Any, NamedTuple
 
-from perdition.tools import questions
+from perdition.tools import makedb
+from perdition.tools.makedb import DATABASE, SERVER, USER, ask, step
 
-try:
-    import psycopg
-    from psycopg import sql
-except ImportError as error:
-    sys.exit(f"{error}: install Debian's python3-psycopg or PyPI's psycopg[binary]")
-
-SUCCESS, FAILURE = 0, 1
-LOCAL = "localhost"
-ADMIN = "postgres"
+ADMINISTRATOR = "postgres"
+DIGITS = re.compile(r"[0-9]+")
 
 
-class Wanted(NamedTuple):
-    """What is to be made: a database with a table, and who may read it."""
+class Plan(NamedTuple):
+    """What is to be made.
 
+    Attributes:
+        server: the host of PostgreSQL.
+        database: its name.
+        table: its name in small letters: nothing quotes it.
+        user, password: the new account, which owns both.
+    """
+
+    server: str
     database: str
     table: str
     user: str
     password: str
 
-    def __repr__(self) -> str:
-        return f"Wanted({self.database!r}, {self.table!r}, {self.user!r})"
-
 
 def main() -> int:
-    """Run the program.
-
-    Returns:
-        The exit status.
-    """
-    questions.begin()
-    try:
-        wanted, host = ask()
-        become_administrator(host)
-        make(wanted, host)
-    except questions.Refused as error:
-        print(f"{error}. Bailing", file=sys.stderr)
-        return FAILURE
-    except psycopg.Error as error:
-        print(f"Error: {' '.join(str(error).split())}. Bailing", file=sys.stderr)
-        return FAILURE
-    print("Done\n\nAdd users to the table, and use it by\n")
-    print("map_library libperditiondb_postgresql.so.0")
-    print(f"map_library_opt {host}::{wanted.database}:{wanted.table}:{wanted.user}:PASSWORD")
-    return SUCCESS
+    """Run the program; returns the exit status."""
+    return makedb.run(make)
 
 
-def ask() -> tuple[Wanted, str]:
-    """Ask for everything, and whether to go on; the host comes last.
-
-    Names of databases and tables go to small letters, as the map has them.
+def make() -> None:
+    """Ask, and make it.
 
     Raises:
-        Refused: not so.
+        NotWanted, Failed, MapFailed: nothing is made, or not all of it.
     """
-    database = questions.ask_for("database name", "dbPerdition").lower()
-    table = questions.ask_for("table name", "tblPerdition").lower()
-    user = questions.ask_for("database user", "perdition")
-    # PostgreSQL has forgotten what it was for.
-    questions.ask_for(f"a numeric userid for the {user} user (not used any more)", "0")
-    password = questions.ask_new_password(user)
-    print("\nPostgreSQL should already be running.")
-    host = questions.ask_for("host name", LOCAL)
-    print(f"Database name:            {database}")
-    print(f"Database table:           {table}")
-    print(f"Database user:            {user}")
-    print(f"Database server:          {host}")
-    questions.confirm("Proceed (May destroy existing data in database) [y/n]? ")
-    return Wanted(database, table, user, password), host
-
-
-def become_administrator(host: str) -> None:
-    """Be the one whom a server on this machine knows as its administrator, if we may."""
-    if host == LOCAL and os.geteuid() == 0 and "PGUSER" not in os.environ:
-        with contextlib.suppress(KeyError):
-            account = pwd.getpwnam(ADMIN)
-            os.setgid(account.pw_gid)
-            os.setuid(account.pw_uid)
-
-
-def connect(host: str, database: str) -> Any:
-    """A connection of the administrator; localhost is reached by the server's socket.
-
-    Raises:
-        psycopg.Error: there is none.
-    """
-    return psycopg.connect(
-        dbname=database,
-        user=os.environ.get("PGUSER", ADMIN),
-        host=None if host == LOCAL else host,
-        autocommit=True,
+    store = makedb.load("postgresql")
+    plan, number = ask_plan()
+    makedb.confirm(
+        {
+            "Database name": plan.database,
+            "Database user id": number,
+            "Database table": plan.table,
+            "Database user": plan.user,
+            "Database server": plan.server,
+        }
+    )
+    makedb.explain(f"The password of PostgreSQL's user {ADMINISTRATOR} is needed.")
+    secret = makedb.read_secret("Password: ")
+    with contextlib.closing(connect(store.driver, plan.server, secret)) as admin:
+        make_database(plan, admin, store.driver)
+    with contextlib.closing(connect(store.driver, plan.server, secret, plan.database)) as admin:
+        make_table(plan, admin, store.driver)
+    makedb.tell_how(
+        f'psql --host="{plan.server}" --username="{plan.user}" "{plan.database}"',
+        plan.table,
+        f"{plan.server}::{plan.database}:{plan.table}:{plan.user}:PASSWORD",
+        "libperditiondb_postgresql.so.0",
     )
 
 
-def make(wanted: Wanted, host: str) -> None:
-    """Make it.
+def ask_plan() -> tuple[Plan, str]:
+    """Ask what is to be made.
+
+    Returns:
+        With the number of the user, which PostgreSQL does not want any more.
 
     Raises:
-        psycopg.Error: the server does not want to.
+        Failed: there are no more answers.
     """
-    names = {
-        "database": sql.Identifier(wanted.database),
-        "table": sql.Identifier(wanted.table),
-        "user": sql.Identifier(wanted.user),
-        "password": sql.Literal(wanted.password),
-    }
-    with connect(host, "postgres") as connection:
-        known = connection.execute(
-            "SELECT 1 FROM pg_roles WHERE rolname = %s", (wanted.user,)
-        ).fetchone()
-        verb = "ALTER" if known else "CREATE"
-        for text in (
-            "DROP DATABASE IF EXISTS {database}",
-            f"{verb} ROLE {{user}} LOGIN PASSWORD {{password}}",
-            "CREATE DATABASE {database}",
-        ):
-            connection.execute(sql.SQL(text).format(**names))
-    with connect(host, wanted.database) as connection:
-        for text in (
-            'CREATE TABLE {table} ("user" varchar(128) NOT NULL PRIMARY KEY, '
-            "servername varchar(255) NOT NULL, port varchar(8))",
-            "GRANT SELECT ON {table} TO {user}",
-        ):
-            connection.execute(sql.SQL(text).format(**names))
+    makedb.explain("The database is perdition's own: one of that name is dropped.")
+    database = ask("database name", DATABASE)
+    makedb.explain(f"The table in {database} has users and their servers.")
+    table = makedb.ask_table().lower()
+    makedb.explain(f"Another user than {ADMINISTRATOR} should be used to access {database}.")
+    user = ask("database user", USER)
+    own = str(os.getuid())
+    number = ask(f"a numeric userid for the {user} user", own, DIGITS, "digits only")
+    password = makedb.ask_new_password(user)
+    makedb.explain("PostgreSQL should be running already, on this host or another one.")
+    server = ask("host name", SERVER)
+    return Plan(server, database, table, user, password), number
+
+
+def connect(driver: Any, server: str, password: str, database: str = ADMINISTRATOR) -> Any:
+    """A connection of the administrator's.
+
+    Args:
+        driver: psycopg or psycopg2.
+        server: the host of PostgreSQL.
+        password: the administrator's; empty for none.
+        database: its name.
+
+    Raises:
+        Failed: there is none.
+    """
+    secret = {"password": password} if password else {}
+    try:
+        connection = driver.connect(
+            host=server, user=ADMINISTRATOR, dbname=database, client_encoding="utf8", **secret
+        )
+    except driver.Error as error:
+        raise makedb.Failed(
+            f"Error: cannot connect as {ADMINISTRATOR}: {makedb.reason(error)}"
+        ) from error
+    connection.autocommit = True
+    return connection
+
+
+def make_database(plan: Plan, admin: Any, driver: Any) -> None:
+    """Make the account and its database.
+
+    Args:
+        plan: what is to be made.
+        admin: a connection.
+        driver: whose it is.
+
+    Raises:
+        Failed: something cannot be made.
+    """
+    sql = importlib.import_module(f"{driver.__name__}.sql")
+    user, database = sql.Identifier(plan.user), sql.Identifier(plan.database)
+    with contextlib.closing(admin.cursor()) as cursor:
+        with step(f"Dropping database {plan.database}", driver.Error):
+            cursor.execute(sql.SQL("DROP DATABASE IF EXISTS {}").format(database))
+        with step(f"Adding user {plan.user}", driver.Error):
+            cursor.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (plan.user,))
+            verb = "ALTER" if cursor.fetchone() else "CREATE"
+            secret = sql.Literal(encrypted(plan, admin))
+            words = sql.SQL(f"{verb} ROLE {{}} LOGIN PASSWORD {{}}")
+            cursor.execute(words.format(user, secret))
+        with step(f"Creating database {plan.database}", driver.Error):
+            cursor.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(database, user))
+
+
+def make_table(plan: Plan, admin: Any, driver: Any) -> None:
+    """Make the table.
+
+    Args:
+        plan: what is to be made.
+        admin: a connection to the new database.
+        driver: whose it is.
+
+    Raises:
+        Failed: it cannot be made.
+    """
+    sql = importlib.import_module(f"{driver.__name__}.sql")
+    user, table = sql.Identifier(plan.user), sql.Identifier(plan.table)
+    what = f"Creating table {plan.table} in database {plan.database}"
+    with contextlib.closing(admin.cursor()) as cursor, step(what, driver.Error):
+        columns = makedb.columns('"')
+        cursor.execute(sql.SQL(f"CREATE TABLE {{}} ({columns})").format(table))
+        cursor.execute(sql.SQL("ALTER TABLE {} OWNER TO {}").format(table, user))
+
+
+def encrypted(plan: Plan, admin: Any) -> str:
+    """The password as the server keeps it, so that none of its logs has it in the clear."""
+    if hasattr(admin, "pgconn"):
+        secret = admin.pgconn.encrypt_password(plan.password.encode(), plan.user.encode())
+        return str(secret.decode())
+    encrypt = importlib.import_module("psycopg2.extensions").encrypt_password
+    return str(encrypt(plan.password, plan.user, scope=admin))
 
 
 if __name__ == "__main__":
