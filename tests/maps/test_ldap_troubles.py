@@ -19,7 +19,7 @@ from support.slapd import ADMIN, MAILBOXES, PASSWORD, SUFFIX, Slapd, mailbox
 REST = f"{MAILBOXES}?username,mailhost,port?one?(uid=%s)"
 WITH_PASSWORD = f"{REST}?BINDNAME={ADMIN.replace(',', '%2c')},X-BINDPW={PASSWORD}"
 # What a look-up may take, and what the machine may take beside that.
-SECONDS, SLACK = 1, 1.5
+SECONDS, SLACK = 1, 8
 # LDAP messages (RFC 4511): "yes" to StartTLS, number 1, and to the bind, number 2.
 TLS_GRANTED = bytes.fromhex("300c02010178070a010004000400")
 BOUND = bytes.fromhex("300c02010261070a010004000400")
@@ -246,11 +246,12 @@ def test_a_silent_server_is_waited_for_once(first: Slapd) -> None:
     ):
         start = time.monotonic()
         assert host(directory) == "first"
-        assert 0.9 < time.monotonic() - start < 2
+        assert 0.9 < time.monotonic() - start < 9
         start = time.monotonic()
         for _ in range(5):
             assert host(directory) == "first"
-        assert time.monotonic() - start < 0.9
+        # Waited for each time it would be five seconds and more.
+        assert time.monotonic() - start < 4.5
 
 
 def test_the_first_server_serves_again_when_it_is_back(

