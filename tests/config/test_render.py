@@ -240,6 +240,8 @@ REDACTED = [
         "ldap://h/dc=x?a?sub?(u=%s)?BINDNAME=cn%2cx,!x-bindpw=********,y=z",
     ),
     ("posix_regex", "/etc/a:b:c:d:e:f", "/etc/a:b:c:d:e:f"),
+    ("sql", "a+b://u:geheim@h/d table=t", "a+b://u:********@h/d table=t"),
+    ("sql", "a:///?odbc_connect=PWD%3Dgeheim&x=1", "a:///?odbc_connect=********&x=1"),
     ("http", "http://h:80/auth ca=/x", "http://h:80/auth ca=/x"),
     ("http", "http://u:ge/he:im@h/a?key=geheim", "http://u:********@h/a?********"),
     (

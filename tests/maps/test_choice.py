@@ -158,7 +158,7 @@ def test_a_library_that_a_maps_module_cannot_import_is_named_with_its_packages(
 
 def install(directory: Path, name: str, module: str, entry_points: Mapping[str, list[str]]) -> None:
     """Put a distribution of one module where Python finds it, as pip does."""
-    info = directory / f"{name}-1.dist-info"
+    info = directory / f"{name.replace('-', '_')}-1.dist-info"
     info.mkdir()
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1\n")
     lines = [line for group in entry_points for line in (f"[{group}]", *entry_points[group])]

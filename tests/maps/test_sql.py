@@ -2,6 +2,7 @@
 
 import contextlib
 import sqlite3
+import sys
 from pathlib import Path
 
 import pytest
@@ -106,14 +107,9 @@ def test_a_query_that_fails_is_out_of_order(path: Path, query: str, complaint: s
     assert lookup(f"sqlite:///{path}") == ANN
 
 
-def test_a_relative_file_counts_from_where_the_program_starts(
-    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    opened = open_map("sql", f"sqlite:///{path.name}", MapSettings())
-    monkeypatch.chdir("/")
-    assert opened.lookup(Query(b"ann")) == ANN
-    opened.close()
+def test_a_file_needs_an_absolute_path_for_the_daemon_is_elsewhere() -> None:
+    with pytest.raises(MapFailed, match=r"not an absolute path: popmap\.sqlite: write sqlite:////"):
+        open_map("sql", "sqlite:///popmap.sqlite", MapSettings())
 
 
 def test_a_file_that_is_not_there_is_out_of_order_and_not_made(tmp_path: Path) -> None:
@@ -181,3 +177,21 @@ def test_a_url_that_cannot_be_used_is_told_at_start_and_not_shown(
     with pytest.raises(MapFailed, match=complaint) as caught:
         open_map("sql", option, MapSettings())
     assert SECRET not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "missing", "packages"),
+    [
+        ("mysql", "pymysql", r"python3-pymysql or PyPI's perdition\[mysql\]"),
+        ("postgresql", "psycopg", r"python3-psycopg .* or PyPI's perdition\[postgresql\]"),
+        ("odbc", "pyodbc", r"python3-pyodbc or PyPI's perdition\[odbc\]"),
+        ("sql", "sqlalchemy.engine", r"python3-sqlalchemy or PyPI's perdition\[sql\]"),
+    ],
+)
+def test_a_library_that_is_missing_is_named_with_its_packages(
+    name: str, missing: str, packages: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(sys.modules, f"perdition.maps.{name}", raising=False)
+    monkeypatch.setitem(sys.modules, missing, None)
+    with pytest.raises(MapFailed, match=f"^map {name}: .*: install Debian's .*{packages}"):
+        open_map(name, "", MapSettings())

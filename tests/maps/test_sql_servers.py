@@ -291,7 +291,7 @@ def test_nothing_is_connected_or_started_before_the_first_look_up(flavour: Flavo
     before = threading.active_count()
     with flavour.opened() as opened:
         assert flavour.server.connections() == 0
-        assert threading.active_count() == before
+        assert threading.active_count() <= before
         assert lookup(opened, "ann") == ANN
         assert flavour.server.connections() == 1
 
@@ -301,7 +301,7 @@ def test_connections_are_closed_with_the_map(flavour: Flavour) -> None:
     with flavour.opened() as opened:
         lookup(opened, "ann")
     no_connections(flavour)
-    wait_until(lambda: threading.active_count() == before, END_SECONDS, "threads leave")
+    wait_until(lambda: threading.active_count() <= before, END_SECONDS, "threads leave")
 
 
 def test_one_connection_serves_look_ups_that_follow_each_other(

@@ -305,7 +305,6 @@ def test_a_delayed_answer_holds_up_nobody(start: Start) -> None:
         (["--ssl_mode", "ssl_listen", "--ssl_cert_file", "/no/file"], "/no/file"),
         (["-m", "/no/file", "-M", "posix_regex"], "/no/file"),
         (["-F", "nowhere"], "nowhere"),
-        (["-a"], "authenticate_in"),
     ],
 )
 def test_a_start_that_fails_says_so_before_it_detaches(

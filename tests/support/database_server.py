@@ -72,10 +72,10 @@ class DatabaseServer:
         """
         done = subprocess.run(
             command,
+            check=False,
             input=text,
             capture_output=True,
             text=True,
-            check=False,
             cwd=self.home,
             **self.identity(),
         )

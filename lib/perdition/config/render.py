@@ -43,6 +43,7 @@ URL_PASSWORD = re.compile(r"(://[^/@:]*:).*(?=@)")
 # Of what the map of HTTP is told, the first header's value and what follows it, and what is asked.
 HTTP_MAP = re.compile(r"\bhttp\b|_http\b")
 HTTP_SECRETS = re.compile(r"(header=['\"]?[^:\s]*:).*|(https?://[^\s?]*\?)[^\s'\"]+", re.DOTALL)
+QUERY_PASSWORD = re.compile(r"([?&;](?:password|passwd|pwd|odbc_connect)=)[^&;\s]+", re.IGNORECASE)
 LDAP_PASSWORD = re.compile(r"(X-BINDPW=)[^,?]+", re.IGNORECASE)
 DUMPED = """
     add_domain authenticate_in authenticate_timeout bind_address client_server_specification
@@ -151,7 +152,9 @@ def redact(library: str, text: str) -> str:
         return SQL_PASSWORD.sub(r"\1********", text)
     if HTTP_MAP.search(library):
         text = HTTP_SECRETS.sub(r"\1\2********", text)
-    return LDAP_PASSWORD.sub(r"\1********", URL_PASSWORD.sub(r"\1********", text))
+    for secret in (URL_PASSWORD, QUERY_PASSWORD, LDAP_PASSWORD):
+        text = secret.sub(r"\1********", text)
+    return text
 
 
 def shown(options: Options, name: str) -> str:

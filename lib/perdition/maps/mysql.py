@@ -70,7 +70,8 @@ def use_socket(
 
 def default_port() -> int:
     """The port of servers, as MySQL's client in C finds it."""
-    return int(os.environ.get("MYSQL_TCP_PORT") or PORT)
+    port = os.environ.get("MYSQL_TCP_PORT", "")
+    return int(port) if port.isdecimal() else PORT
 
 
 def socket_path() -> str | None:

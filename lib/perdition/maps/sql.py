@@ -61,7 +61,7 @@ def database(number: int, text: str, places: Places, settings: MapSettings) -> D
         if getattr(url.get_dialect(), "is_async", False):
             raise MapFailed(f"{which}: {url.drivername} is a driver for asyncio")
         arguments = {"check_same_thread": False} if url.get_backend_name() == "sqlite" else {}
-        engine = new_engine(absolute(url), settings, arguments)
+        engine = new_engine(for_reading(url), settings, arguments)
     except ImportError as error:
         raise MapFailed(
             f"{which}: {error}: install Debian's python3-{error.name} or PyPI's {error.name}"
@@ -75,16 +75,21 @@ def database(number: int, text: str, places: Places, settings: MapSettings) -> D
     return Database(f"sql {shown(url)}", engine, statement, settings, secrets)
 
 
-def absolute(url: URL) -> URL:
-    """The URL with the whole path of a file of SQLite, which is opened for reading only.
+def for_reading(url: URL) -> URL:
+    """The URL, which for a file of SQLite says that it is opened for reading only.
 
-    Else the daemon, in another directory, would make a new file and find nothing in it.
+    Else a file that is not there would be made, and there would be nothing in it.
+
+    Raises:
+        MapFailed: the file has no absolute path: the daemon is in another directory.
     """
     name = url.database or ":memory:"
     if url.get_backend_name() != "sqlite" or name.startswith((":memory:", "file:")):
         return url
-    path = urllib.parse.quote(str(Path(name).absolute()))
-    return url.set(database=f"file:{path}", query={"mode": "ro", "uri": "true", **url.query})
+    if not Path(name).is_absolute():
+        raise MapFailed(f"map_library_opt: not an absolute path: {name}: write sqlite:////...")
+    query = {"mode": "ro", "uri": "true", **url.query}
+    return url.set(database=f"file:{urllib.parse.quote(name)}", query=query)
 
 
 def statement_of(places: Places, dialect: Dialect) -> Statement:

@@ -1,5 +1,6 @@
 """What is asked of a database, and how a row that it answers is read."""
 
+import numbers
 import re
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -47,7 +48,7 @@ class Statement(NamedTuple):
         """
         if self.has_user:
             # MySQL compares numbers with text as numbers: for it, "7x" is 7.
-            if not isinstance(row[0], str | bytes) and str(row[0]) != key:
+            if isinstance(row[0], numbers.Number) and str(row[0]) != key:
                 return None
             row = row[1:]
         return Row(octets(row[0]), decode(octets(row[1])) if len(row) > 1 else "")
