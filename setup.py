@@ -20,6 +20,16 @@ def version() -> str:
     return found.group(1)
 
 
+def shared() -> list[tuple[str, list[str]]]:
+    """What a site uses beside the program, below share/perdition: perdition.tools.shipped."""
+    files = [ROOT / "docs/maps.md"]
+    files += [path for top in ("conf", "init") for path in (ROOT / top).rglob("*")]
+    found: dict[str, list[str]] = {}
+    for file in sorted(path.relative_to(ROOT) for path in files if path.is_file()):
+        found.setdefault(f"share/perdition/{file.parent}", []).append(str(file))
+    return list(found.items())
+
+
 TLS = ["pyOpenSSL>=24"]
 BENCH = ["matplotlib>=3.7"]
 # What maps need beside the program, by the names of their extras.
@@ -61,6 +71,7 @@ setup(
     package_dir={"": "lib"},
     packages=find_packages("lib"),
     package_data={"perdition": ["py.typed"]},
+    data_files=shared(),
     install_requires=["configobj>=5.0.8", "python-daemon>=3.0", "setproctitle>=1.3", "tqdm>=4.64"],
     extras_require={
         **MAPS,
