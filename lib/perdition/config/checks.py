@@ -41,11 +41,38 @@ def check(options: Options, given: Level) -> None:
     if descriptor and file and file.text:
         message = "Only one of ssl_passphrase_fd and ssl_passphrase_file may be specified"
         raise conflict(descriptor, file, message)
+    check_master_user(options, given)
     try:
         for item in options.outgoing_server:
             net.parse_item(item, options.domain_delimiter)
     except net.Ambiguous as error:
         raise ConfigError(f"{given['outgoing_server'].where}: outgoing_server {error}") from error
+
+
+def check_master_user(options: Options, given: Level) -> None:
+    """Check that somebody is authenticated here before another one's password is used for him.
+
+    Raises:
+        ConfigError: nobody is, or there is no such password.
+    """
+    by_certificate = "EXTERNAL" in options.sasl_mechanisms and not options.compat
+    if by_certificate and not options.outgoing_master_user:
+        raise ConfigError(
+            f"{given['sasl_mechanisms'].where}: EXTERNAL in sasl_mechanisms needs "
+            "outgoing_master_user: a certificate is no password for the real server"
+        )
+    if not options.outgoing_master_user:
+        return
+    where = given["outgoing_master_user"].where
+    if not options.outgoing_master_password_file:
+        raise ConfigError(
+            f"{where}: outgoing_master_user needs outgoing_master_password_file as well"
+        )
+    if not (options.authenticate_in or by_certificate):
+        raise ConfigError(
+            f"{where}: outgoing_master_user needs authenticate_in, or EXTERNAL in sasl_mechanisms: "
+            "else nobody looks at passwords here"
+        )
 
 
 def conflict(one: Given, other: Given, message: str) -> ConfigError:

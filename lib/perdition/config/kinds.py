@@ -11,6 +11,7 @@ from perdition.config.ssl_mode import WORDS as SSL_MODES
 from perdition.config.ssl_mode import SslMode as SslMode  # noqa: PLC0414 - part of this vocabulary
 from perdition.config.ssl_mode import show_ssl_mode
 from perdition.identity import AddDomain, State, check_key_format
+from perdition.protocols.sasl import MECHANISMS
 
 T = TypeVar("T")
 MOST = 2**31 - 1
@@ -34,6 +35,8 @@ PROTO_VERSIONS = {
 }
 LOG_PASSWD = ("never", "fail", "ok", "always")
 MAP_FAILURE = ("temporary", "default_server")
+ROUTE_BY = ("authorisation", "authentication")
+COMPAT = ("2.2",)
 TRUTH = {"yes": True, "true": True, "on": True, "no": False, "false": False, "off": False}
 
 
@@ -184,6 +187,20 @@ def parse_pid_file(text: str) -> str:
     return text
 
 
+def parse_mechanisms(text: str) -> tuple[str, ...]:
+    """Read names of SASL mechanisms, with commas or blanks between them."""
+    names = tuple(text.upper().replace(",", " ").split())
+    for name in names:
+        if name not in MECHANISMS:
+            raise BadValue(one_of(MECHANISMS), name)
+    return names
+
+
+def parse_optional_word(words: Sequence[str], text: str) -> str:
+    """Read one of these words, or nothing."""
+    return parse_word(words, text) if text else ""
+
+
 def parse_word(words: Sequence[str], text: str) -> str:
     """Read one of these words, in any case."""
     if text.lower() not in words:
@@ -271,6 +288,9 @@ LOG_PASSWD_KIND = Kind(
     True,
 )
 MAP_FAILURE_KIND = Kind("map_failure", functools.partial(parse_word, MAP_FAILURE), str)
+MECHANISM_LIST = Kind("mechanisms", parse_mechanisms, " ".join)
+ROUTE_BY_KIND = Kind("route_by", functools.partial(parse_word, ROUTE_BY), str)
+COMPAT_KIND = Kind("compat", functools.partial(parse_optional_word, COMPAT), str)
 DELIMITER = Kind("delimiter", parse_delimiter, str)
 MIN_VERSION = Kind("min_version", parse_min_version, str, "Unknown {name}")
 MAX_VERSION = Kind("max_version", parse_max_version, str, "Unknown {name}")

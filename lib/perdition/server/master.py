@@ -33,6 +33,7 @@ from perdition.server.service import (
     log_level,
     make_service,
     node_name,
+    read_master_user,
 )
 from perdition.server.signals import Signals
 from perdition.server.slots import Slot
@@ -101,6 +102,10 @@ class Master:
                 str(error),
                 "Fatal error opening logger. Exiting.",
             ) from error
+        try:
+            self.master_user = read_master_user(options)
+        except ValueError as error:
+            raise StartFailed(str(error)) from error
         self.ids = self._find_ids()
         self._say_starting()
         self.listening: Listening | None = None
@@ -162,6 +167,7 @@ class Master:
         return make_service(
             *(self.options, self.log, self.map, self.turn, self.listening, self.outgoing),
             authenticate=authenticate,
+            master_user=self.master_user,
         )
 
     def check(self) -> None:

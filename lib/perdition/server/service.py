@@ -5,23 +5,27 @@ import hashlib
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from perdition import net
 from perdition.backends import Backends, SharedTurn
 from perdition.config.kinds import SslMode
-from perdition.config.options import Options
+from perdition.config.options import DEFAULTS, Options
 from perdition.config.render import dump
 from perdition.identity import NameRules
 from perdition.logs import DEBUG, ERROR, INFO, Log
 from perdition.maps import Map, MapSettings
 from perdition.maps.cache import Cached
 from perdition.maps.choice import open_map
-from perdition.protocols import Terms
+from perdition.protocols import Terms, sasl
 from perdition.session.finding import Finder
-from perdition.session.service import DIALOGUES, Authenticate, Service
+from perdition.session.service import DIALOGUES, Authenticate, MasterUser, Service
 from perdition.tls.handshakes import Listening, OutgoingTls
 
 CAPABILITY = {"POP3": "pop_capability", "IMAP4": "imap_capability"}
+MOST_PASSWORD = 1024
+# What 2.2 has of SASL.
+COMPAT_MECHANISMS = {"MANAGESIEVE": ("PLAIN",)}
 
 
 def node_name() -> str:
@@ -82,6 +86,57 @@ def configured_map(options: Options, option: str, tell: Callable[[str], None]) -
     return Cached(opened, found=found, not_found=not_found, stale=stale)
 
 
+def read_master_user(options: Options) -> MasterUser | None:
+    """The user who may log in for others, None where the options name none.
+
+    Raises:
+        ValueError: its password cannot be read; the text says why.
+    """
+    if not options.outgoing_master_user:
+        return None
+    name = options.outgoing_master_password_file
+    try:
+        with Path(name).open("rb") as file:
+            password = file.readline(MOST_PASSWORD + 1).rstrip(b"\r\n")
+    except OSError as error:
+        raise ValueError(f"outgoing_master_password_file {name}: {error.strerror}") from error
+    if not 0 < len(password) <= MOST_PASSWORD or b"\0" in password:
+        raise ValueError(f"outgoing_master_password_file {name}: no password in its first line")
+    return MasterUser(options.outgoing_master_user, password, options.outgoing_master_separator)
+
+
+def make_terms(options: Options) -> Terms:
+    """What the dialogues are told."""
+    base = options.protocol.removesuffix("S")
+    mode = options.effective_ssl_mode
+    name = CAPABILITY.get(base, "managesieve_capability")
+    capability = getattr(options, name)
+    compat = bool(options.compat)
+    return Terms(
+        capability,
+        options.ok_line,
+        token(options),
+        mode.tls_listen,
+        mode.tls_listen_force,
+        mode.tls_outgoing,
+        mode.tls_outgoing_force,
+        options.login_disabled,
+        options.server_resp_line,
+        COMPAT_MECHANISMS.get(base, ()) if compat else usable_mechanisms(options),
+        grows=capability == DEFAULTS[name] and not compat,
+        compat=compat,
+    )
+
+
+def usable_mechanisms(options: Options) -> tuple[str, ...]:
+    """The mechanisms that the options leave: local authentication needs a password."""
+    return tuple(
+        each
+        for each in options.sasl_mechanisms
+        if not (options.authenticate_in and each in sasl.RELAYED)
+    )
+
+
 def make_service(
     options: Options,
     log: Log,
@@ -90,6 +145,7 @@ def make_service(
     listening: Listening | None,
     outgoing: OutgoingTls | None,
     authenticate: Authenticate | None = None,
+    master_user: MasterUser | None = None,
 ) -> Service:
     """All that a session is given."""
     base = options.protocol.removesuffix("S")
@@ -106,17 +162,7 @@ def make_service(
     return Service(
         protocol=options.protocol,
         dialogues=DIALOGUES[base],
-        terms=Terms(
-            getattr(options, CAPABILITY.get(base, "managesieve_capability")),
-            options.ok_line,
-            token(options),
-            mode.tls_listen,
-            mode.tls_listen_force,
-            mode.tls_outgoing,
-            mode.tls_outgoing_force,
-            options.login_disabled,
-            options.server_resp_line,
-        ),
+        terms=make_terms(options),
         log=log,
         rules=rules,
         finder=Finder(options, rules, find, log),
@@ -131,6 +177,7 @@ def make_service(
             options.tcp_keepalive,
         ),
         authenticate=authenticate,
+        master_user=master_user,
         listen_tls=listening,
         outgoing_tls=outgoing,
         ssl_listen=mode.ssl_listen,

@@ -9,7 +9,16 @@ from perdition import logs, protocols
 from perdition.logs import Who
 from perdition.maps import MapFailed
 from perdition.net import ConnectFailed, ServerItem
-from perdition.protocols import Login, ProtocolError, Ready, ServerSide, TlsWanted, Verdict
+from perdition.protocols import (
+    Challenge,
+    Login,
+    ProtocolError,
+    Ready,
+    ServerSide,
+    TlsWanted,
+    Verdict,
+    sasl,
+)
 from perdition.protocols.wire import LineTooLong, Wire
 from perdition.session.channel import Channel, PeerGone, PeerSilent, converse
 from perdition.session.finding import Asked, Finding, NotAllowed, Refused
@@ -22,6 +31,8 @@ if TYPE_CHECKING:
 
 # How long a real server that refused may take to answer our leave.
 LEAVE_SECONDS = 3
+# Challenges of one exchange; SCRAM has two.
+MOST_CHALLENGES = 16
 TROUBLE = (PeerGone, PeerSilent, LineTooLong, ProtocolError)
 
 
@@ -92,8 +103,11 @@ class Attempt:
             A verdict where the log-in ends with that.
         """
         service, session = self.service, self.session
-        if service.authenticate is None:
+        if service.authenticate is None or self.login.is_verified:
             return None
+        if self.login.exchange is not None:
+            # There is no password to look at.
+            return Verdict(False, protocols.LOCAL_FAILURE)
         finder = service.finder
         login = finder.login_locally(finder.login_for(self.login, item), self.host)
         try:
@@ -205,9 +219,41 @@ class Attempt:
         )
 
     def log_in(self, server: ServerSide, wire: Wire, channel: Channel) -> Verdict:
-        """Give name and password to the real server."""
-        login = self.service.finder.login_at_server(self.login, self.host)
-        return converse(server.log_in(login), wire, channel)
+        """Give name and password to the real server, or let the client's exchange go on there."""
+        service = self.service
+        login = service.finder.login_at_server(self.login, self.host)
+        if service.master_user is not None and (login.is_verified or service.authenticate):
+            try:
+                login = service.master_user.acting_for(login)
+            except ValueError as error:
+                self.log.warning(f"outgoing_master_separator: {error}: {self.who()}")
+                return Verdict(False, protocols.REFUSED)
+        outcome = converse(server.log_in(login), wire, channel)
+        is_cancelled = False
+        for _ in range(MOST_CHALLENGES):
+            if not isinstance(outcome, Challenge):
+                return outcome._replace(status=protocols.CANCELLED) if is_cancelled else outcome
+            response = self.ask_client(outcome)
+            is_cancelled = response is None
+            outcome = converse(server.respond(response), wire, channel)
+        raise ProtocolError("no end of an exchange")
+
+    def ask_client(self, challenge: Challenge) -> bytes | None:
+        """The client's answer to a challenge, None where it breaks the exchange off.
+
+        Raises:
+            Closed: it is gone, or has nothing to say.
+        """
+        session = self.session
+        try:
+            return converse(
+                session.client.challenge(challenge.octets), session.wire, session.channel
+            )
+        except sasl.BadResponse:
+            return None
+        except TROUBLE as error:
+            session.lose(error)
+            raise Closed from error
 
     def negotiate(self, server: ServerSide, wire: Wire, channel: Channel) -> Verdict | None:
         """Greeting and TLS; a verdict where it ends with that."""

@@ -44,11 +44,12 @@ class Channel:
         secure: "plaintext", "ssl" or "starttls", as the log has it.
         patience: the session's.
         timeout: seconds that each wait may take, 0 for no limit.
+        certified: the user whom the peer's certificate is for, None where it has shown none.
     """
 
     __slots__ = (
         *("_descriptor", "_said", "_shown"),
-        *("patience", "secure", "sock", "stream", "timeout"),
+        *("certified", "patience", "secure", "sock", "stream", "timeout"),
     )
 
     def __init__(
@@ -73,6 +74,7 @@ class Channel:
         self.patience = patience
         self.timeout = timeout
         self.secure = "plaintext"
+        self.certified: str | None = None
         self._descriptor = sock.fileno()
         self.stream: Stream | None = None
         self._shown = shown

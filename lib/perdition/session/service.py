@@ -26,6 +26,37 @@ class NotKnown(Exception):
 Authenticate = Callable[[Login, str, Patience], str]
 
 
+class MasterUser(NamedTuple):
+    """Who may log in for others at the real servers.
+
+    Attributes:
+        user: its name.
+        password: not shown anywhere.
+        separator: between the other's name and its own where one name has to say both; empty for
+            an authorisation identity.
+    """
+
+    user: str
+    password: bytes
+    separator: str = ""
+
+    def __repr__(self) -> str:
+        return f"MasterUser(user={self.user!r})"
+
+    def acting_for(self, login: Login) -> Login:
+        """The log-in that gives the mailbox of another one, without its password.
+
+        Raises:
+            ValueError: the name has the separator in it, and could be read as another one.
+        """
+        name = login.routing_name
+        if self.separator and self.separator in name:
+            raise ValueError(f"{self.separator!r} in the name of a user")
+        if self.separator:
+            return Login(f"{name}{self.separator}{self.user}", self.password)
+        return Login(self.user, self.password, name)
+
+
 class Dialogues(NamedTuple):
     """The two sides of a protocol."""
 
@@ -53,6 +84,7 @@ class Service:
         finder: finds the real servers for a log-in.
         backends: the real servers.
         authenticate: local authentication, None where there is none.
+        master_user: logs in for those that have been authenticated here, None where there is none.
         listen_tls, outgoing_tls: TLS with clients and with real servers, None where there is none.
         ssl_listen, ssl_outgoing: TLS begins with the first octet there.
         is_logged: what goes over the connections is in the debug log.
@@ -68,6 +100,7 @@ class Service:
     finder: Finder
     backends: Backends
     authenticate: Authenticate | None
+    master_user: MasterUser | None
     listen_tls: Tls | None
     outgoing_tls: Tls | None
     ssl_listen: bool

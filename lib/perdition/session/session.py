@@ -47,13 +47,8 @@ class Session:
         try:
             self.greet()
             established = self.take_logins()
-        except PeerSilent:
-            self.log.error(logs.client_silent(self.peers))
-        except PeerGone:
-            self.log.error(logs.client_gone(self.peers))
-        except (LineTooLong, ProtocolError):
-            self.farewell("Line too long, mate")
-            self.log.error(logs.client_gone(self.peers))
+        except (PeerSilent, PeerGone, LineTooLong, ProtocolError) as error:
+            self.lose(error)
         except Closed:
             pass
         else:
@@ -109,7 +104,16 @@ class Session:
             self.log.error(failure)
             self.log.debug(f"TLS with {self.peers}: {error}")
             raise Closed from error
-        self.client.tls_started()
+        self.client.tls_started(self.channel.certified)
+
+    def lose(self, error: Exception) -> None:
+        """Log that the client cannot be served any more, and why."""
+        if isinstance(error, PeerSilent):
+            self.log.error(logs.client_silent(self.peers))
+            return
+        if isinstance(error, LineTooLong | ProtocolError):
+            self.farewell("Line too long, mate")
+        self.log.error(logs.client_gone(self.peers))
 
     def farewell(self, reason: str) -> None:
         """Tell the client why we close, if it still listens."""
