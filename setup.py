@@ -30,7 +30,7 @@ def shared() -> list[tuple[str, list[str]]]:
     return list(found.items())
 
 
-TLS = ["pyOpenSSL>=24"]
+TLS = ["pyOpenSSL>=23"]
 BENCH = ["matplotlib>=3.7"]
 # What maps need beside the program, by the names of their extras.
 SQLALCHEMY = "sqlalchemy>=1.4"
@@ -54,7 +54,7 @@ TEST = [
     "cryptography>=42",
     "hypothesis>=6",
     "mypy>=1.10",
-    "pyOpenSSL>=24",
+    *TLS,
     "pytest>=8",
     "pytest-timeout>=2",
     "pytest-xdist>=3",

@@ -51,6 +51,12 @@ Nothing was started. With the init script:
 or with systemd, for each service:
     systemctl daemon-reload && systemctl enable --now perdition@imap4"""
 
+NEXT_WITHOUT = """\
+Nothing was stopped. With the init script:
+    update-rc.d perdition remove
+or with systemd:
+    systemctl daemon-reload"""
+
 
 class NotMade(Exception):
     """Something that this version does not make."""
@@ -76,14 +82,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         complain(f"{PROGRAM}: {error}")
         return FAILURE
     except OSError as error:
-        complain(f"{PROGRAM}: {error.filename}: {error.strerror}: {AGAIN}")
+        what = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+        complain(f"{PROGRAM}: {what}: {AGAIN}")
         return FAILURE
     if not changed:
         print("Nothing to do.")
     elif wanted.dry_run:
         print("Nothing was touched: that is what would be done.")
-    elif not wanted.uninstall:
-        print(NEXT)
+    else:
+        print(NEXT_WITHOUT if wanted.uninstall else NEXT)
     return SUCCESS
 
 
@@ -109,7 +116,7 @@ def parser() -> argparse.ArgumentParser:
         action="store_true",
         help=f"remove what was put there ({RECORD}) and not changed since",
     )
-    made.add_argument("--version", action="version", version=f"perdition version {__version__}")
+    made.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
     return made
 
 
@@ -129,23 +136,19 @@ def install(place: Place) -> bool:
     programs = find_programs()
     for warning in warnings(programs):
         print(f"{'warning':9}  {programs}: {warning}")
-    changed = False
-    for piece in pieces(place):
-        changed |= tell(place.put(piece))
+    wanted = list(pieces(place))
     for what, make in MADE.items():
         try:
-            made = list(make())
+            wanted += make()
         except NotMade as error:
             print(f"{'skipped':9}  {what}: {error}")
-            continue
-        for piece in made:
-            changed |= tell(place.put(piece))
     # Last, for then there is all that they need.
     for folder, names in LINKS.items():
         for name in names:
             target = seen_from(place.root, programs / name)
-            changed |= tell(place.put(link(f"{folder}/{name}", target)))
-    return changed
+            wanted.append(link(f"{folder}/{name}", target))
+    done = [tell(place.put(piece)) for piece in wanted]
+    return any(done)
 
 
 def uninstall(place: Place) -> bool:

@@ -208,26 +208,37 @@ def write(place: Path, piece: Piece) -> None:
     """Put a piece there, in the place of what is there, whole or not at all.
 
     A file that is replaced passes its owner and mode on.
+
+    Raises:
+        OSError: it cannot be put there; its file name is that of the place.
     """
-    for folder in reversed((place.parent, *place.parent.parents)):
-        if not folder.is_dir():
-            folder.mkdir()
-            folder.chmod(FOLDER_MODE)
-    with tempfile.TemporaryDirectory(prefix=".perdition-", dir=place.parent) as folder_of_new:
-        new = Path(folder_of_new, place.name)
-        if piece.is_link:
-            new.symlink_to(os.fsdecode(piece.content))
-        else:
-            with new.open("wb") as file:
-                file.write(piece.content)
-                file.flush()
-                os.fsync(file.fileno())
-            new.chmod(piece.mode)
-            if place.is_file() and not place.is_symlink():
+    try:
+        for folder in reversed(place.parents):
+            if not folder.is_dir():
+                folder.mkdir()
+                folder.chmod(FOLDER_MODE)
+        with tempfile.TemporaryDirectory(prefix=".perdition-", dir=place.parent) as folder_of_new:
+            new = Path(folder_of_new, place.name)
+            make(new, piece)
+            if not piece.is_link and place.is_file() and not place.is_symlink():
                 before = place.stat()
                 os.chown(new, before.st_uid, before.st_gid)
                 new.chmod(stat.S_IMODE(before.st_mode))
-        new.replace(place)
+            new.replace(place)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(place)) from error
+
+
+def make(new: Path, piece: Piece) -> None:
+    """Make a file or link where none is."""
+    if piece.is_link:
+        new.symlink_to(os.fsdecode(piece.content))
+        return
+    with new.open("wb") as file:
+        file.write(piece.content)
+        file.flush()
+        os.fsync(file.fileno())
+    new.chmod(piece.mode)
 
 
 def remove(place: Path) -> None:
