@@ -303,7 +303,7 @@ def test_programs_that_others_cannot_reach_are_warned_of(
 ) -> None:
     programs.parent.chmod(0o700)
     do(root)
-    assert f"warning    {programs}: not everybody may go there" in capsys.readouterr().out
+    assert f"warning    {programs}: not everybody may go there: " in capsys.readouterr().out
 
 
 def test_without_its_programs_there_is_nothing_to_install(

@@ -189,7 +189,7 @@ def find_programs() -> Path:
 def warnings(programs: Path) -> Iterator[str]:
     """What will keep programs in that directory from running as they should."""
     if not all(each.stat().st_mode & stat.S_IXOTH for each in (programs, *programs.parents)):
-        yield "not everybody may go there, as the workers' user has to"
+        yield "not everybody may go there: the links will work for root alone"
     if any(programs.is_relative_to(home) for home in HOMES):
         yield "the systemd units do not see what is in homes"
 
