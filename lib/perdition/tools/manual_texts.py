@@ -57,9 +57,9 @@ program; by HUP it opens log and map again.
 | --- | --- |
 | 0 | The daemon serves, or what ran in the foreground has been told to end by a signal; \
 `--help`, `--version` and `--check_upgrade` always |
-| 255 | The start failed: an option, the map, a key, the user, an address or the pid file cannot \
-be used, as `--check_config` says too but for the last one; workers do not start; with \
-`--lookup`, the map was out of order |
+| 255 | The start failed, and standard error says why: an option, the map, a key, the user, an \
+address or the pid file cannot be used. Or workers did not start, or with `--lookup` the map was \
+out of order |
 
 # Files
 

@@ -65,7 +65,7 @@ def block(found: re.Match[str]) -> str:
 def entries(table: str) -> Iterator[str]:
     """Convert a table; where it has more than two columns, each text has that of its heading."""
     names, *rows = [
-        [cell.strip() for cell in CELL.split(line)[1:-1]]
+        [cell.strip().replace(r"\|", "|") for cell in CELL.split(line)[1:-1]]
         for line in table.splitlines()
         if not RULE.fullmatch(line)
     ]
