@@ -1,5 +1,6 @@
 """The manual pages: they render without a warning, and say what the table and the sources say."""
 
+import os
 import re
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from perdition.config.options import ROWS
 from perdition.tools import manuals, popmap
 from perdition.tools.shipped import shipped
 from support.man import ENVIRONMENT, rendered, words
+from support.popmaps import LIBRARIES
 from support.processes import require
 
 SAYS = {
@@ -36,7 +38,11 @@ THEIRS = {"man", "ldap.conf"}
 @pytest.fixture(scope="module")
 def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     found = tmp_path_factory.mktemp("man")
-    subprocess.run([sys.executable, "-m", manuals.__name__, found], check=True)
+    subprocess.run(
+        [sys.executable, "-m", manuals.__name__, found],
+        env={**os.environ, "PYTHONPATH": LIBRARIES},
+        check=True,
+    )
     return found
 
 

@@ -1,0 +1,72 @@
+"""A shell with somebody at its terminal, who has begun a line and presses the tabulator."""
+
+import contextlib
+import fcntl
+import os
+import pty
+import re
+import select
+import signal
+import struct
+import subprocess
+import termios
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from support.processes import end
+
+SECONDS = 30
+# So large that lists need no second page.
+ROWS, COLUMNS = 400, 200
+# What a key that the shell's start-up file binds writes around the line, and the key.
+OPEN, CLOSE, SHOW = "\N{WHITE LEFT-POINTING POINTER}", "\N{WHITE RIGHT-POINTING POINTER}", b"\x18"
+TAB, CLEAR = b"\t", b"\x15"
+
+
+class Terminal:
+    """The terminal of a shell."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def complete(self, line: str, tabs: int = 1) -> tuple[str, str]:
+        """Type the beginning of a line, and the tabulator.
+
+        Returns:
+            The line as the shell has it then, and what it has shown meanwhile.
+        """
+        os.write(self._descriptor, CLEAR + line.encode() + TAB * tabs + SHOW)
+        shown = ""
+        stop = time.monotonic() + SECONDS
+        while not (found := re.search(rf"{OPEN}(.*?){CLOSE}", shown, re.DOTALL)):
+            ready, _, _ = select.select([self._descriptor], [], [], stop - time.monotonic())
+            assert ready, f"not within {SECONDS} s: {shown!r}"
+            shown += os.read(self._descriptor, 65536).decode("utf-8", "replace")
+        return found[1], shown
+
+
+@contextlib.contextmanager
+def terminal(
+    command: Sequence[str], directory: Path, environment: Mapping[str, str]
+) -> Iterator[Terminal]:
+    """Run an interactive shell in a directory."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(ours, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
+    try:
+        process = subprocess.Popen(
+            command,
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            cwd=directory,
+            env={**environment, "TERM": "dumb", "LC_ALL": "C.UTF-8"},
+            start_new_session=True,
+        )
+        os.close(theirs)
+        try:
+            yield Terminal(ours)
+        finally:
+            end(process, signal.SIGKILL)
+    finally:
+        os.close(ours)
