@@ -19,8 +19,10 @@ from support.processes import end
 SECONDS = 30
 # So large that lists need no second page.
 ROWS, COLUMNS = 400, 200
-# What a key that the shell's start-up file binds writes around the line, and the key.
-OPEN, CLOSE, SHOW = "\N{WHITE LEFT-POINTING POINTER}", "\N{WHITE RIGHT-POINTING POINTER}", b"\x18"
+# What the shell's start-up file has to set: its prompt, and a key that writes the line between
+# these.
+PROMPT, SHOW = "what now? ", b"\x14"
+OPEN, CLOSE = "\N{WHITE LEFT-POINTING POINTER}", "\N{WHITE RIGHT-POINTING POINTER}"
 TAB, CLEAR = b"\t", b"\x15"
 
 
@@ -29,6 +31,7 @@ class Terminal:
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
+        self._read_until(re.escape(PROMPT))
 
     def complete(self, line: str, tabs: int = 1) -> tuple[str, str]:
         """Type the beginning of a line, and the tabulator.
@@ -37,13 +40,18 @@ class Terminal:
             The line as the shell has it then, and what it has shown meanwhile.
         """
         os.write(self._descriptor, CLEAR + line.encode() + TAB * tabs + SHOW)
-        shown = ""
+        found = self._read_until(rf"{OPEN}(.*?){CLOSE}")
+        return found[1], found.string
+
+    def _read_until(self, pattern: str) -> re.Match[str]:
+        shown = b""
         stop = time.monotonic() + SECONDS
-        while not (found := re.search(rf"{OPEN}(.*?){CLOSE}", shown, re.DOTALL)):
-            ready, _, _ = select.select([self._descriptor], [], [], stop - time.monotonic())
+        while not (found := re.search(pattern, shown.decode("utf-8", "replace"), re.DOTALL)):
+            left = max(0, stop - time.monotonic())
+            ready, _, _ = select.select([self._descriptor], [], [], left)
             assert ready, f"not within {SECONDS} s: {shown!r}"
-            shown += os.read(self._descriptor, 65536).decode("utf-8", "replace")
-        return found[1], shown
+            shown += os.read(self._descriptor, 65536)
+        return found
 
 
 @contextlib.contextmanager

@@ -14,8 +14,8 @@ from perdition.config.kinds import FLAG, BadValue
 from perdition.config.options import LETTERS, ROWS
 from perdition.tools import completion, popmap
 from support.popmaps import LIBRARIES
-from support.processes import require
-from support.terminal import CLOSE, OPEN, SHOW, Terminal, terminal
+from support.processes import lacking, require
+from support.terminal import CLOSE, OPEN, PROMPT, SHOW, Terminal, terminal
 
 NAMES = ["perdition", *PROTOCOLS]
 OPTIONS = [*(f"--{name}" for name in ROWS), *(f"-{letter}" for letter in LETTERS)]
@@ -70,20 +70,20 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
         f"""
         source {found}/perdition.bash
         show() {{ printf '{OPEN}%s{CLOSE}' "$READLINE_LINE"; }}
+        PS1='{PROMPT}'
         bind 'set enable-bracketed-paste off'
-        bind -x '"\\C-x": show'
+        bind -x '"{SHOW.decode()}": show'
         """
     )
     (found / ".zshrc").write_text(
         f"""
         fpath=({found} $fpath)
         autoload -Uz compinit && compinit -u -D
-        LISTMAX=10000
+        PROMPT='{PROMPT}' LISTMAX=10000
         unsetopt AUTO_MENU LIST_BEEP
         show() {{ print -rn -- "{OPEN}$BUFFER{CLOSE}" }}
         zle -N show
         bindkey -e
-        bindkey -r '{SHOW.decode()}'
         bindkey '{SHOW.decode()}' show
         """
     )
@@ -129,7 +129,7 @@ def offered_by_bash(directory: Path, *words: str, package: bool = False) -> list
 @pytest.mark.parametrize("name", NAMES)
 def test_bash_offers_every_option_of_every_name(directory: Path, name: str, package: bool) -> None:
     if package and not PACKAGE.exists():
-        require("bash-completion")
+        lacking("bash-completion is not installed")
     assert sorted(offered_by_bash(directory, name, "-", package=package)) == sorted(OPTIONS)
     assert offered_by_bash(directory, name, "-d", "--work", package=package) == ["--workers"]
 

@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,8 @@ from perdition.config import render
 from perdition.config.files import PROTOCOLS
 from perdition.config.kinds import FLAG
 from perdition.config.options import ROWS
-from perdition.tools import manuals, popmap
+from perdition.server import master
+from perdition.tools import manual_texts, manuals, popmap
 from perdition.tools.shipped import shipped
 from support.man import ENVIRONMENT, rendered, words
 from support.popmaps import LIBRARIES
@@ -35,14 +37,21 @@ REFERENCE = re.compile(r"\b([a-z][\w.]*)\((\d)\)")
 THEIRS = {"man", "ldap.conf"}
 
 
+def run(directory: Path) -> subprocess.CompletedProcess[str]:
+    """Run the program."""
+    return subprocess.run(
+        [sys.executable, "-m", manuals.__name__, directory],
+        env={**os.environ, "PYTHONPATH": LIBRARIES},
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+
+
 @pytest.fixture(scope="module")
 def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     found = tmp_path_factory.mktemp("man")
-    subprocess.run(
-        [sys.executable, "-m", manuals.__name__, found],
-        env={**os.environ, "PYTHONPATH": LIBRARIES},
-        check=True,
-    )
+    assert run(found).returncode == 0
     return found
 
 
@@ -117,6 +126,19 @@ def test_the_page_of_maps_has_all_of_its_document() -> None:
     marks = r"\]\([^)]*\)|^\| \w+ \| \|$|```\w*|[`*\[\]|#\\-]"
     plain = re.sub(marks, " ", document.partition("\n")[2], flags=re.MULTILINE)
     assert [each for each in plain.split() if each.isalnum() and each not in text] == []
+
+
+def test_the_signals_are_those_that_the_master_knows() -> None:
+    section = manual_texts.SIGNALS.partition("# Exit")[0]
+    known = {number.name for number in (*master.FATAL, *master.IGNORED, signal.SIGHUP)}
+    assert {f"SIG{name}" for name in re.findall(r"`([A-Z]+\d?)`", section)} == known
+
+
+def test_a_directory_that_cannot_be_made_is_said(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    done = run(tmp_path / "file")
+    assert done.returncode == 1
+    assert re.fullmatch(r"\[Errno \d+\] Not a directory: .*\n", done.stderr)
 
 
 def test_usage_and_page_of_a_tool_are_one_text() -> None:

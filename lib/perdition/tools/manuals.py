@@ -7,6 +7,7 @@ and manual_texts.py. A page under another name is a symbolic link, as Debian wan
 import argparse
 import ast
 import re
+import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -25,10 +26,13 @@ NOTES = render.NOTES.partition("The configuration file")[0].removeprefix("Notes:
 
 
 def main() -> None:
-    """Run the program."""
+    """Run the program; it exits with a message where something cannot be read or written."""
     parser = argparse.ArgumentParser(prog="perdition.tools.manuals", description="Write manuals.")
     parser.add_argument("directory", metavar="DIR", type=Path, help="such as /usr/share/man")
-    write(parser.parse_args().directory)
+    try:
+        write(parser.parse_args().directory)
+    except OSError as error:
+        sys.exit(str(error))
 
 
 def write(directory: Path) -> None:
