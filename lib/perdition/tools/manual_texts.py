@@ -13,6 +13,8 @@ relays. It takes TLS off, or puts it on, on either side.
 A process serves one protocol. The name that it is called by chooses it, and `--protocol` overrides
 that:
 
+| name | protocol, default port |
+| --- | --- |
 {names}
 
 The configuration file, perdition.conf(5), is the first that there is of `/etc/perdition/NAME.conf`,

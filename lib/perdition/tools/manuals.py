@@ -16,7 +16,7 @@ from perdition.config import render
 from perdition.config.files import PROTOCOLS, protocol_of
 from perdition.config.kinds import FLAG
 from perdition.config.options import DEFAULTS, PORTS, ROWS
-from perdition.config.table import Row
+from perdition.config.table import GENERAL, Row
 from perdition.tools import manual_texts, markdown, popmap, roff
 from perdition.tools.shipped import shipped
 
@@ -63,12 +63,8 @@ def head(names: Iterable[str], what: str, *synopsis: str) -> str:
 def for_program() -> str:
     """perdition(8)."""
     ports = {name: PORTS[protocol_of(name)] for name in NAMES}
-    names = "\n".join(
-        f"| `{name}` | {protocol_of(name)}, port {ports[name][1]} |" for name in NAMES
-    )
-    text = manual_texts.PERDITION.format(
-        names=f"| name | protocol, default port |\n| --- | --- |\n{names}", notes=NOTES
-    )
+    rows = (f"| `{name}` | {protocol_of(name)}, port {ports[name][1]} |" for name in NAMES)
+    text = manual_texts.PERDITION.format(names="\n".join(rows), notes=NOTES)
     return roff.page(
         "perdition",
         8,
@@ -110,7 +106,7 @@ def listed(names: Iterable[str]) -> str:
 def options(tag: Callable[[str, Row], str], is_wanted: Callable[[Row], bool]) -> Iterable[str]:
     """The options under their headings; the first of these is that of the section itself."""
     for heading, rows in render.sections().items():
-        if heading != "Options":
+        if heading != GENERAL:
             yield roff.subheading(roff.plain(heading))
         for name, row in rows.items():
             if is_wanted(row):
@@ -157,11 +153,18 @@ def for_maps() -> str:
 
 def for_file_maker(name: str) -> str:
     """The page of makegdbm or makebdb."""
-    usage = popmap.usage(name).partition(f"Usage: {name}")[2].partition("\n")[0]
+    usage = popmap.usage(name).partition(f"Usage: {name} ")[2].partition("\n")[0]
+    called = f"{roff.bold(name)} {roff.plain(usage)}"
     return for_tool(
-        *(name, 1, f"{roff.bold(name)} {roff.plain(usage)}", [name, "popmap"]),
+        name,
+        1,
+        called,
+        [name, "popmap"],
         roff.heading("OPTIONS"),
-        *(roff.tagged(roff.bold(words), text) for words, text in popmap.OPTIONS.items()),
+        *(
+            roff.tagged(roff.bold(words), roff.plain(text))
+            for words, text in popmap.OPTIONS.items()
+        ),
     )
 
 
