@@ -324,19 +324,7 @@ def test_fail2ban_gets_its_filter_where_it_is(root: Path) -> None:
     assert (root / "etc/fail2ban/filter.d/perdition-proxy.conf").is_file()
 
 
-def test_what_is_not_made_is_skipped_and_said(
-    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    for name in ("manuals", "completion"):
-        monkeypatch.setitem(sys.modules, f"perdition.tools.{name}", None)
-    do(root)
-    said = capsys.readouterr().out
-    assert "skipped    manual pages: perdition.tools.manuals is not there\n" in said
-    assert "skipped    completion for shells: perdition.tools.completion is not there\n" in said
-
-
 def test_manual_pages_go_to_their_sections(root: Path) -> None:
-    pytest.importorskip("perdition.tools.manuals", reason="manual pages are not there yet")
     do(root)
     pages = {path.name for path in (root / "usr/local/share/man/man8").iterdir()}
     assert {"perdition.8", "perdition.imap4.8"} <= pages
@@ -344,7 +332,6 @@ def test_manual_pages_go_to_their_sections(root: Path) -> None:
 
 
 def test_both_shells_find_their_completion(root: Path) -> None:
-    pytest.importorskip("perdition.tools.completion", reason="completion is not there yet")
     do(root)
     bash = root / "usr/local/share/bash-completion/completions"
     assert (bash / "perdition.imap4").resolve() == bash / "perdition"

@@ -58,7 +58,9 @@ class Kind(Generic[T]):
         show: from a value to a text that gives it.
         complaint: what 2.2 says of a bad value; empty where it says nothing.
         is_shown_usage: whether a bad value in a file is answered with the usage text too.
-        accumulates: whether a repeated option adds to what was given, else the last one wins.
+        accumulates: whether a repeated option adds to what was given, else the last one wins. A
+            value is then a list.
+        words: the values that there are, or those in a list; none where any text may be one.
     """
 
     name: str
@@ -67,6 +69,7 @@ class Kind(Generic[T]):
     complaint: str = ""
     is_shown_usage: bool = False
     accumulates: bool = False
+    words: tuple[str, ...] = ()
 
 
 def one_of(words: Any) -> str:
@@ -271,14 +274,28 @@ OPTIONAL_SECONDS = Kind(
 LIST = Kind("list", parse_list, ",".join)
 NETWORKS = Kind("networks", parse_networks, ",".join)
 QUERY_KEY = Kind("query_key", parse_query_key, ",".join)
-STATE_LIST = Kind("states", parse_states, show_states, UNKNOWN_STATE, accumulates=True)
+STATE_LIST = Kind(
+    "states", parse_states, show_states, UNKNOWN_STATE, accumulates=True, words=tuple(STATES)
+)
 ADD_DOMAIN = Kind(
-    "states_and_depth", parse_add_domain, show_add_domain, UNKNOWN_STATE, accumulates=True
+    "states_and_depth",
+    parse_add_domain,
+    show_add_domain,
+    UNKNOWN_STATE,
+    accumulates=True,
+    words=tuple(STATES),
 )
 SSL_MODE = Kind(
-    "ssl_modes", parse_ssl_mode, show_ssl_mode, "unknown ssl_mode: {word}", accumulates=True
+    "ssl_modes",
+    parse_ssl_mode,
+    show_ssl_mode,
+    "unknown ssl_mode: {word}",
+    accumulates=True,
+    words=tuple(SSL_MODES),
 )
-PROTOCOL = Kind("protocol", parse_protocol, str, 'Unknown protocol: "{word}"', True)
+PROTOCOL = Kind(
+    "protocol", parse_protocol, str, 'Unknown protocol: "{word}"', True, words=PROTOCOLS
+)
 PID_FILE = Kind("pid_file", parse_pid_file, str, 'Invalid pid file: "{word}"', True)
 LOG_PASSWD_KIND = Kind(
     "log_passwd",
@@ -286,12 +303,19 @@ LOG_PASSWD_KIND = Kind(
     str,
     'Invalid log_passwd mode: "{word}"',
     True,
+    words=LOG_PASSWD,
 )
-MAP_FAILURE_KIND = Kind("map_failure", functools.partial(parse_word, MAP_FAILURE), str)
-MECHANISM_LIST = Kind("mechanisms", parse_mechanisms, " ".join)
-ROUTE_BY_KIND = Kind("route_by", functools.partial(parse_word, ROUTE_BY), str)
-COMPAT_KIND = Kind("compat", functools.partial(parse_optional_word, COMPAT), str)
+MAP_FAILURE_KIND = Kind(
+    "map_failure", functools.partial(parse_word, MAP_FAILURE), str, words=MAP_FAILURE
+)
+MECHANISM_LIST = Kind("mechanisms", parse_mechanisms, " ".join, words=MECHANISMS)
+ROUTE_BY_KIND = Kind("route_by", functools.partial(parse_word, ROUTE_BY), str, words=ROUTE_BY)
+COMPAT_KIND = Kind("compat", functools.partial(parse_optional_word, COMPAT), str, words=COMPAT)
 DELIMITER = Kind("delimiter", parse_delimiter, str)
-MIN_VERSION = Kind("min_version", parse_min_version, str, "Unknown {name}")
-MAX_VERSION = Kind("max_version", parse_max_version, str, "Unknown {name}")
+MIN_VERSION = Kind(
+    "min_version", parse_min_version, str, "Unknown {name}", words=tuple(PROTO_VERSIONS)
+)
+MAX_VERSION = Kind(
+    "max_version", parse_max_version, str, "Unknown {name}", words=tuple(PROTO_VERSIONS)
+)
 CIPHERS = Kind("ciphers", parse_ciphers, str)

@@ -112,7 +112,9 @@ class ClientSide:
                 case b"STARTTLS":
                     say(tag + b" OK Begin TLS negotiation now")
                     return TlsWanted()
-                case b"AUTHENTICATE" if AUTHENTICATE.fullmatch(argument):
+                case b"AUTHENTICATE" if AUTHENTICATE.fullmatch(argument) and (
+                    b" " not in argument or self.terms.mechanisms
+                ):
                     if login := (yield from self._authenticate(*argument.split(b" "))):
                         return login
                 case b"AUTHENTICATE":

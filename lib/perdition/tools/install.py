@@ -8,17 +8,16 @@ be stands in the lines before; 2 wrong usage.
 """
 
 import argparse
-import importlib
 import os
 import stat
 import sys
 import sysconfig
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 from perdition import __version__
+from perdition.tools import completion, manuals
 from perdition.tools.placing import BESIDE, RECORD, Done, Piece, Place, Refused
 from perdition.tools.popmap import complain
 from perdition.tools.shipped import shipped
@@ -56,10 +55,6 @@ Nothing was stopped. With the init script:
     update-rc.d perdition remove
 or with systemd:
     systemctl daemon-reload"""
-
-
-class NotMade(Exception):
-    """Something that this version does not make."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -137,11 +132,8 @@ def install(place: Place) -> bool:
     for warning in warnings(programs):
         print(f"{'warning':9}  {programs}: {warning}")
     wanted = list(pieces(place))
-    for what, make in MADE.items():
-        try:
-            wanted += make()
-        except NotMade as error:
-            print(f"{'skipped':9}  {what}: {error}")
+    wanted += manual_pages()
+    wanted += completions()
     # Last, for then there is all that they need.
     for folder, names in LINKS.items():
         for name in names:
@@ -222,12 +214,7 @@ def pieces(place: Place) -> Iterator[Piece]:
 
 
 def manual_pages() -> Iterator[Piece]:
-    """The manual pages, which are made of the options and the documents.
-
-    Raises:
-        NotMade: this version has none.
-    """
-    manuals = maker("perdition.tools.manuals")
+    """The manual pages, which are made of the options and the documents."""
     with tempfile.TemporaryDirectory() as folder:
         for page in manuals.write(Path(folder)):
             target = f"{MANUALS}/man{page.suffix[1:]}/{page.name}"
@@ -238,36 +225,11 @@ def manual_pages() -> Iterator[Piece]:
 
 
 def completions() -> Iterator[Piece]:
-    """What shells complete the command line with: bash looks for a file a command.
-
-    Raises:
-        NotMade: this version has none.
-    """
-    completion = maker("perdition.tools.completion")
+    """What shells complete the command line with: bash looks for a file a command."""
     yield Piece(PurePosixPath(BASH, "perdition"), completion.bash().encode())
     for service in SERVICES:
         yield link(f"{BASH}/perdition.{service}", "perdition")
     yield Piece(PurePosixPath(ZSH, "_perdition"), completion.zsh().encode())
-
-
-MADE: dict[str, Callable[[], Iterator[Piece]]] = {
-    "manual pages": manual_pages,
-    "completion for shells": completions,
-}
-
-
-def maker(name: str) -> Any:
-    """The module that makes something.
-
-    Raises:
-        NotMade: this version does not have it.
-    """
-    try:
-        return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name != name:
-            raise
-        raise NotMade(f"{name} is not there") from error
 
 
 def copy(file: Path, target: str, mode: int = 0o644) -> Piece:
