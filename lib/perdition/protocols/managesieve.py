@@ -216,6 +216,8 @@ class ServerSide:
         self.wire = wire
         self.terms = terms
         self.asked_for_tls = False
+        # Whether the client knows what the server says in AUTHENTICATE.
+        self.is_exchange = False
         self.capabilities: dict[bytes, bytes] = {}
 
     def negotiate(self) -> Talk[Ready | TlsWanted | Verdict]:
@@ -235,6 +237,7 @@ class ServerSide:
 
     def log_in(self, login: Login) -> Talk[Verdict | Challenge]:
         mechanism, message = b"PLAIN", b""
+        self.is_exchange = login.exchange is not None
         if login.exchange is not None:
             mechanism = login.exchange.mechanism.encode()
             message = sasl.say_first(login, login.exchange)
@@ -271,7 +274,8 @@ class ServerSide:
             return sasl.challenge(_string(answer) or b"")
         if not _is_ok(answer):
             return Verdict(False, protocols.REFUSED, answer, code=codes.code_in(answer))
-        data = SUCCESS_DATA.match(answer)
+        # That of PLAIN says nothing to a client that has not asked for it.
+        data = SUCCESS_DATA.match(answer) if self.is_exchange else None
         word = sasl.challenge(data[1] or data[2] or b"").octets if data else None
         return Verdict(True, protocols.OK, answer, success_data=word)
 
