@@ -500,7 +500,14 @@ def test_unauthenticate_is_not_announced() -> None:
     verdict, _ = answered("imap4", ANN, [greeting, b"flim07 " + line])
     assert isinstance(verdict, Verdict)
     assert verdict.capabilities == b"IMAP4rev1 IDLE"
-    assert b"UNAUTHENTICATE" not in verdict.line
+    assert verdict.is_revocable
+    wire = Wire()
+    client("imap4", wire).accept(verdict)
+    assert b"UNAUTHENTICATE" not in said(wire)
+    verdict, _ = answered("imap4", ANN, [greeting, b"flim07 " + line], server_resp_line=True)
+    assert isinstance(verdict, Verdict)
+    client("imap4", wire, server_resp_line=True).accept(verdict)
+    assert said(wire) == b"* OK [CAPABILITY IMAP4rev1 IDLE] in\r\n"
 
 
 @pytest.mark.parametrize("server_resp_line", [False, True])

@@ -144,6 +144,11 @@ class AddedOptions(GeneralOptions):
         "in Dovecot's user*master. Empty: the user is the authorisation identity of SASL PLAIN.",
         metavar="STRING",
     )
+    unauthenticate: bool = flag(
+        "Let clients take their log-in back where the real server announces UNAUTHENTICATE (RFC "
+        "8437, RFC 5804), and log in there as somebody else, past the map and the log. Without it "
+        "such a command ends the session. It is never announced."
+    )
     compat: str = option(
         "",
         kinds.COMPAT_KIND,

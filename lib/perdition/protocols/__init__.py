@@ -149,6 +149,7 @@ class Verdict(NamedTuple):
         code: the response code of that answer, without brackets; empty where it has none.
         capabilities: what the real server announces once the client is logged in; empty where it
             says nothing of it, or has told the client itself.
+        is_revocable: the real server has UNAUTHENTICATE (RFC 8437).
         success_data: the last word of an exchange, which came with the answer (RFC 5804, 1.3).
     """
 
@@ -161,6 +162,7 @@ class Verdict(NamedTuple):
     code: bytes = b""
     capabilities: bytes = b""
     success_data: bytes | None = None
+    is_revocable: bool = False
 
 
 OK = "ok"

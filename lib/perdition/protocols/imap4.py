@@ -278,6 +278,7 @@ class ServerSide:
         # Of the log-in.
         self.tag = b""
         self.has_announced_more = False
+        self.has_unauthenticate = False
         # What the server has said when it was asked, as it is written.
         self.capability = b""
 
@@ -385,15 +386,25 @@ class ServerSide:
 
         Whoever has been told once what we announce may not ask again (RFC 9051 section 6.1.1).
         """
-        if not verdict.accepted or self.has_announced_more:
+        if not verdict.accepted:
             return verdict
+        shown = b""
         if code := CAPABILITY_CODE.match(b"* " + verdict.line):
-            # The line with it is the client's.
-            return (
-                verdict if self.terms.server_resp_line else verdict._replace(capabilities=code[1])
-            )
-        yield from self._capabilities()
-        return verdict._replace(capabilities=without_unauthenticate(self.capability))
+            shown = self._shown(code[1])
+            if self.terms.server_resp_line:
+                # The client gets the line.
+                verdict = verdict._replace(line=without_unauthenticate(verdict.line))
+                shown = b""
+        elif not self.has_announced_more:
+            yield from self._capabilities()
+            shown = self._shown(self.capability)
+        return verdict._replace(capabilities=shown, is_revocable=self.has_unauthenticate)
+
+    def _shown(self, announced: bytes) -> bytes:
+        """What the client is told of what the server announces, which is noted."""
+        shown = without_unauthenticate(announced)
+        self.has_unauthenticate = self.has_unauthenticate or shown != announced
+        return shown
 
     def leave(self) -> Talk[None]:
         tag = self._command(b"LOGOUT")
@@ -463,11 +474,11 @@ class ServerSide:
                 if got != tag:
                     raise ProtocolError("answer with another tag")
                 if line.split(b" ", 1)[0].upper() == b"OK":
-                    return Verdict(True, protocols.OK, without_unauthenticate(line))
+                    return Verdict(True, protocols.OK, line)
                 return Verdict(False, protocols.REFUSED, line, code=codes.code_in(line))
             if _words(response)[:2] == [b"*", b"CAPABILITY"]:
                 self.has_announced_more = True
-                response = without_unauthenticate(response)
+                response = self._shown(response)
             self.client.say(response)
         raise ProtocolError("no end of untagged responses")
 

@@ -277,7 +277,8 @@ class ServerSide:
         # That of PLAIN says nothing to a client that has not asked for it.
         data = SUCCESS_DATA.match(answer) if self.is_exchange else None
         word = sasl.challenge(data[1] or data[2] or b"").octets if data else None
-        return Verdict(True, protocols.OK, answer, success_data=word)
+        is_revocable = b"UNAUTHENTICATE" in self.capabilities
+        return Verdict(True, protocols.OK, answer, success_data=word, is_revocable=is_revocable)
 
     def leave(self) -> Talk[None]:
         self.wire.say(b"LOGOUT")

@@ -20,6 +20,7 @@ from perdition.protocols import (
     sasl,
 )
 from perdition.protocols.wire import LineTooLong, Wire
+from perdition.relay.guard import Forbidden, Guard
 from perdition.session.channel import Channel, PeerGone, PeerSilent, converse
 from perdition.session.finding import Asked, Finding, NotAllowed, Refused
 from perdition.session.service import Closed, Established, NotKnown
@@ -203,6 +204,8 @@ class Attempt:
             if verdict.goodbye:
                 self.leave(server, wire, channel)
             return verdict
+        to_server = session.wire.take_unread() + session.channel.take_early()
+        guard = self.guard(verdict, to_server)
         session.client.accept(verdict)
         # Before the client hears that it is logged in, for then it does not give way to others.
         channel.patience.leave()
@@ -212,11 +215,32 @@ class Attempt:
             session.channel,
             channel,
             session.channel.take_unsent(session.wire),
-            session.wire.take_unread() + session.channel.take_early(),
+            to_server,
             wire.take_unread() + channel.take_early(),
             who,
             line,
+            guard,
         )
+
+    def guard(self, verdict: Verdict, early: bytes) -> Guard | None:
+        """Who looks for UNAUTHENTICATE, where the real server has it and it is not let through.
+
+        Args:
+            verdict: that of the real server.
+            early: what the client has said already.
+
+        Raises:
+            Closed: it is there.
+        """
+        if not verdict.is_revocable or self.options.unauthenticate:
+            return None
+        guard = Guard(self.service.protocol.removesuffix("S"))
+        try:
+            guard.look(early)
+        except Forbidden as error:
+            self.log.notice(logs.forbidden(self.who()))
+            raise Closed from error
+        return guard
 
     def log_in(self, server: ServerSide, wire: Wire, channel: Channel) -> Verdict:
         """Give name and password to the real server, or let the client's exchange go on there."""

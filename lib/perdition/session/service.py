@@ -9,6 +9,7 @@ from perdition.identity import NameRules
 from perdition.logs import Log, Who
 from perdition.patience import Patience
 from perdition.protocols import ClientSide, Login, ServerSide, Terms, imap4, managesieve, pop3
+from perdition.relay.guard import Guard
 from perdition.session.channel import Channel, Tls
 from perdition.session.finding import Finder
 
@@ -120,6 +121,7 @@ class Established(NamedTuple):
         to_server, to_client: octets that came early from the other side.
         who: whose session it is.
         auth_line: the line of the log-in, to be logged again.
+        guard: looks at what the client says from now on, where somebody has to.
     """
 
     client: Channel
@@ -129,3 +131,4 @@ class Established(NamedTuple):
     to_client: bytes
     who: Who
     auth_line: str
+    guard: Guard | None = None
