@@ -47,6 +47,8 @@ TAG_CHARACTERS = string.digits + string.ascii_lowercase + string.ascii_uppercase
 TAGS = tuple(f"flim{a}{b}".encode() for a in TAG_CHARACTERS for b in TAG_CHARACTERS)
 # RFC 7888 section 5: what LITERAL- lets be sent without being waited for.
 LITERAL_MINUS_LIMIT = 4096
+# Name and password together, in octets: Dovecot 2.3 reads LOGIN into 1024, AUTHENTICATE into 8192.
+LOGIN_LIMIT = 512
 # mechanism [SP initial-resp], as octets that are no blanks
 AUTHENTICATE = re.compile(rb"[^ ]+(?: [^ ]+)?")
 WITHOUT_ARGUMENT = (b"NOOP", b"CAPABILITY", b"LOGOUT", b"STARTTLS")
@@ -322,8 +324,9 @@ class ServerSide:
     def _plain_is_better(self, login: Login, words: list[bytes]) -> bool:
         """Whether AUTHENTICATE PLAIN is to be used rather than LOGIN.
 
-        It is where LOGIN cannot say it: an authorisation identity, or what is not ASCII (RFC 3501
-        has LOGIN in ASCII alone); and where LOGIN would take three round trips and this one.
+        It is where LOGIN cannot say it: an authorisation identity, what is not ASCII (RFC 3501
+        has LOGIN in ASCII alone), or a long password, such as a token; and where LOGIN would take
+        three round trips and this one.
         """
         if b"AUTH=PLAIN" not in words:
             return False
@@ -332,6 +335,8 @@ class ServerSide:
         if self.terms.compat:
             return False
         if b"LOGINDISABLED" in words or not (login.user.isascii() and login.password.isascii()):
+            return True
+        if len(login.user) + len(login.password) > LOGIN_LIMIT:
             return True
         return b"SASL-IR" in words and not may_send_at_once(login, words)
 

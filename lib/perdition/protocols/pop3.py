@@ -221,9 +221,11 @@ class ServerSide:
         can_say = not (BREAKING.search(user) or BREAKING.search(login.password))
         if login.authorisation is not None or not can_say:
             return (yield from self._authenticate(b"PLAIN", sasl.say_plain(login)))
-        if not (self.terms.compat or (user.isascii() and login.password.isascii())):
-            # RFC 6856 section 2 has them in ASCII alone. Where there is nothing better, they go
-            # as they are.
+        is_long = max(len(user), len(login.password)) > COMMAND_LIMIT - len(b"PASS \r\n")
+        is_ascii = user.isascii() and login.password.isascii()
+        if not self.terms.compat and (is_long or not is_ascii):
+            # RFC 6856 section 2 has them in ASCII alone, and what a command may hold is little.
+            # Where there is nothing better, they go as they are.
             answer = yield from self._authenticate(b"PLAIN", sasl.say_plain(login))
             if answer != NO_SASL:
                 return answer

@@ -109,6 +109,13 @@ class Attempt:
         if self.login.exchange is not None:
             # There is no password to look at.
             return Verdict(False, protocols.LOCAL_FAILURE)
+        if service.master_user is not None and self.login.authorisation not in (
+            None,
+            self.login.user,
+        ):
+            # Nobody here knows who may act for others: the master user does it for the client
+            # itself.
+            return Verdict(False, protocols.LOCAL_FAILURE)
         finder = service.finder
         login = finder.login_locally(finder.login_for(self.login, item), self.host)
         try:
