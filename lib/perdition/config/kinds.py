@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
+from perdition.certificates import USER_FIELDS
 from perdition.config.ssl_mode import WORDS as SSL_MODES
 from perdition.config.ssl_mode import SslMode as SslMode  # noqa: PLC0414 - part of this vocabulary
 from perdition.config.ssl_mode import show_ssl_mode
@@ -271,6 +272,7 @@ LOG_PASSWD_KIND = Kind(
     True,
 )
 MAP_FAILURE_KIND = Kind("map_failure", functools.partial(parse_word, MAP_FAILURE), str)
+CERT_FIELD = Kind("cert_field", functools.partial(parse_word, ("", *sorted(USER_FIELDS))), str)
 DELIMITER = Kind("delimiter", parse_delimiter, str)
 MIN_VERSION = Kind("min_version", parse_min_version, str, "Unknown {name}")
 MAX_VERSION = Kind("max_version", parse_max_version, str, "Unknown {name}")

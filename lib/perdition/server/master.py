@@ -349,10 +349,27 @@ class Master:
 
         The other options stay as they are; workers of before go on with their sessions.
         """
-        if not self._read_again():
+        has_map = self._read_again()
+        if not (self._read_crl_again() or has_map):
             return
         for place in self.children.retire(RETIRE):
             self._fork(place, signals)
+
+    def _read_crl_again(self) -> bool:
+        """Read the lists of revoked certificates again.
+
+        Returns:
+            Whether they have been.
+        """
+        if self.listening is None or not self.listening.crl_file:
+            return False
+        try:
+            for warning in self.listening.read_crl_again():
+                self.log.warning(warning)
+        except TlsSetupError as error:
+            self.log.error(f"{error}: the lists of before stay in use")
+            return False
+        return True
 
     def _read_again(self) -> bool:
         """Open the log again, and the map.

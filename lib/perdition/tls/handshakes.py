@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from perdition import certificates
-from perdition.tls import TlsFailed
+from perdition.tls import TlsFailed, crl
 from perdition.tls.chains import Judge, Policy, check_verified, presented
 from perdition.tls.stream import Stream
 
@@ -20,17 +20,29 @@ HOST_NAME = re.compile(r"[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?")
 class Listening:
     """TLS towards clients.
 
-    `warnings` are for the operator to read, `notes` are lines for the log (INFO).
+    Attributes:
+        context: of who asks for no name that others are for.
+        policy: what is asked of their chains.
+        warnings: for the operator to read.
+        notes: lines for the log (INFO).
+        protocol: what clients that use ALPN have to offer.
+        user_field: `ssl_client_cert_user`.
+        crl_file: `ssl_crl_file`.
+        contexts: all of them.
     """
 
     context: ssl.SSLContext
     policy: Policy
     warnings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    protocol: bytes = b""
+    user_field: str = ""
+    crl_file: str = ""
+    contexts: tuple[ssl.SSLContext, ...] = ()
 
     def start(self, _name: str = "") -> Stream:
         """TLS with a client, before the handshake."""
-        return Stream(self.context, server_side=True)
+        return Stream(self.context, server_side=True, protocol=self.protocol)
 
     def check(self, tls: ssl.SSLObject, _name: str = "") -> None:
         """Check a client's certificate, after the handshake.
@@ -41,6 +53,29 @@ class Listening:
         if self.context.verify_mode != ssl.CERT_NONE:
             with checking():
                 check_verified(self.policy, tls)
+
+    def user(self, tls: ssl.SSLObject) -> str | None:
+        """The user that the client's certificate names, None where there is none to be named."""
+        if not self.user_field or self.context.verify_mode == ssl.CERT_NONE:
+            return None
+        try:
+            info = tls.getpeercert()
+        except (ssl.SSLError, ValueError):
+            return None
+        return certificates.user_of(info, self.user_field) if info else None
+
+    def read_crl_again(self) -> list[str]:
+        """Read `ssl_crl_file` again; its lists count beside those of before, the newest first.
+
+        Returns:
+            Warnings about it.
+
+        Raises:
+            TlsSetupError: it cannot be read.
+        """
+        for context in self.contexts:
+            crl.load(context, self.crl_file)
+        return list(crl.warnings(self.context, self.crl_file))
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +133,9 @@ class OutgoingTls:
                     raise TlsFailed(
                         f"name mismatch: wanted {server_name}, certificate is for {certified}"
                     )
+
+    def user(self, _tls: ssl.SSLObject) -> None:
+        """Real servers are no users."""
 
 
 def describe(tls: ssl.SSLObject) -> str:
