@@ -108,9 +108,10 @@ def test_any_body_is_a_hello_or_none(body):
 def test_a_hello_without_end_is_given_up():
     ear = Ear()
     record = b"\x16\x03\x01\x40\x00" + b"\x01\xff\xff\xff" + bytes(16380)
+    for _ in range(LONGEST_HELLO // 16384):
+        assert ear.hear(record) is None
     with pytest.raises(NoHello):
-        for _ in range(LONGEST_HELLO // 16384 + 1):
-            assert ear.hear(record) is None
+        ear.hear(record)
 
 
 def test_other_kinds_of_records_and_messages_are_none():

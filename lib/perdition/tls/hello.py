@@ -17,7 +17,9 @@ LONGEST_RECORD = 16384
 LONGEST_HELLO = 131396
 SERVER_NAME, PROTOCOLS = 0, 16
 LOOKED_AT = {SERVER_NAME, PROTOCOLS}
-RECORD, FIRST, ALPN = bytes((HANDSHAKE,)), bytes((CLIENT_HELLO,)), PROTOCOLS.to_bytes(2)
+ALPN = PROTOCOLS.to_bytes(2)
+# A record's kind and length, and those of the first message in it.
+START = struct.Struct(">B2xHBBH")
 HEAD = struct.Struct(">HH").unpack_from
 ASTRAY = "a length that leads nowhere"
 # RFC 8446 section 6: a fatal alert, no_application_protocol (RFC 7301 section 3.2), in a record.
@@ -45,11 +47,14 @@ def says_nothing_of_protocols(data: bytes) -> bool:
 
     As a rule it is, and reading all of it would cost a few per cent of the handshake.
     """
-    size = int.from_bytes(data[3:5])
+    if len(data) < START.size:
+        return False
+    record, size, message, most, length = START.unpack_from(data)
     if (
-        data[:1] != RECORD
-        or data[5:6] != FIRST
-        or size != 4 + int.from_bytes(data[6:9])
+        record != HANDSHAKE
+        or message != CLIENT_HELLO
+        or most
+        or size != 4 + length
         or len(data) < HEADER + size
     ):
         return False
@@ -72,11 +77,6 @@ class Ear:
     def __init__(self) -> None:
         self._raw = bytearray()
         self._said = bytearray()
-
-    @property
-    def is_fresh(self) -> bool:
-        """Whether nothing has been heard yet."""
-        return not self._raw and not self._said
 
     def hear(self, data: bytes) -> Hello | None:
         """Take what has come.

@@ -33,7 +33,10 @@ class Stream:
         has_ended: the peer has said that nothing more comes, or the network has.
     """
 
-    __slots__ = ("_ear", "_hello", "_incoming", "_protocol", "has_ended", "outgoing", "tls")
+    __slots__ = (
+        *("_ear", "_hears", "_hello", "_incoming", "_protocol"),
+        *("has_ended", "outgoing", "tls"),
+    )
 
     def __init__(
         self,
@@ -52,7 +55,8 @@ class Stream:
             protocol: the one that a client that uses ALPN has to offer; empty for any.
         """
         self._protocol = protocol
-        self._ear = Ear() if protocol else None
+        self._hears = bool(protocol)
+        self._ear: Ear | None = None
         # The octets, as long as nobody has asked what is in them.
         self._hello: Hello | bytes = b""
         self._incoming = ssl.MemoryBIO()
@@ -69,26 +73,28 @@ class Stream:
             TlsFailed: a client offers protocols, and ours is none of them; `take` has the alert.
         """
         if data:
-            if self._ear is not None:
-                self._hear(self._ear, data)
+            if self._hears:
+                self._hear(data)
             self._incoming.write(data)
         else:
             self._incoming.write_eof()
 
-    def _hear(self, ear: Ear, data: bytes) -> None:
+    def _hear(self, data: bytes) -> None:
         """Look at what a client says first."""
-        if ear.is_fresh and says_nothing_of_protocols(data):
-            self._ear, self._hello = None, data
-            return
+        if self._ear is None:
+            if says_nothing_of_protocols(data):
+                self._hears, self._hello = False, data
+                return
+            self._ear = Ear()
         try:
-            hello = ear.hear(data)
+            hello = self._ear.hear(data)
         except NoHello:
             # OpenSSL will say what is wrong with it.
-            self._ear = None
+            self._hears = False
             return
         if hello is None:
             return
-        self._ear, self._hello = None, hello
+        self._hears, self._hello = False, hello
         if hello.protocols and self._protocol not in hello.protocols:
             self.outgoing.write(NO_APPLICATION_PROTOCOL)
             offered = ", ".join(repr(each)[1:] for each in hello.protocols[:MOST_SHOWN])
