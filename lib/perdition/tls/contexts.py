@@ -149,6 +149,9 @@ def _for_clients(
             ) from error
     if options.ssl_crl_file:
         crl.load(context, options.ssl_crl_file)
+        # Who comes with a ticket is not looked up again.
+        context.num_tickets = 0
+        context.options |= ssl.Options.OP_NO_TICKET
     context.verify_mode = ssl.CERT_OPTIONAL if _asks(options) else ssl.CERT_NONE
     _policy(context, options)
     return context, note, warning
