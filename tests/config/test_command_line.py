@@ -147,6 +147,10 @@ REFUSED = [
     (["--query_key", "\\x"], ""),
     (["--ssl_outgoing_ciphers", "nonsense"], ""),
     (["--client_server_allow", "192.0.2.0/99"], ""),
+    (["--outgoing_destinations", "192.0.2.0/99;tls=ssl"], ""),
+    (["--outgoing_destinations", "mail1"], ""),
+    (["--outgoing_destinations", "mail1;tls=yes"], ""),
+    (["--ssl_client_cert_user", "name"], ""),
     (["--login_threads", "1"], "Parameter to login_threads must be a positive integer"),
 ]
 

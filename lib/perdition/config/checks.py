@@ -7,6 +7,7 @@ from perdition.config import ConfigError
 from perdition.config.kinds import PROTO_VERSIONS
 from perdition.config.options import DEFAULTS, Options
 from perdition.config.settings import Given, Level
+from perdition.parameters import BadParameters
 
 ORDER = list(PROTO_VERSIONS)
 SIDES = ("listen", "outgoing")
@@ -47,8 +48,8 @@ def check(options: Options, given: Level) -> None:
             raise conflict(given["ssl_client_cert_user"], given[name], message)
     try:
         for item in options.outgoing_server:
-            net.parse_item(item, options.domain_delimiter)
-    except net.Ambiguous as error:
+            net.parse_destination(item, options.domain_delimiter)
+    except (net.Ambiguous, BadParameters) as error:
         raise ConfigError(f"{given['outgoing_server'].where}: outgoing_server {error}") from error
 
 

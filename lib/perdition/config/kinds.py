@@ -12,6 +12,7 @@ from perdition.config.ssl_mode import WORDS as SSL_MODES
 from perdition.config.ssl_mode import SslMode as SslMode  # noqa: PLC0414 - part of this vocabulary
 from perdition.config.ssl_mode import show_ssl_mode
 from perdition.identity import AddDomain, State, check_key_format
+from perdition.parameters import BadParameters, parse_rule
 
 T = TypeVar("T")
 MOST = 2**31 - 1
@@ -116,6 +117,17 @@ def parse_networks(text: str) -> tuple[str, ...]:
             raise BadValue(f"{item!r} is not a network such as 192.0.2.0/24", item) from None
         if not item:
             raise BadValue("has an empty item", item)
+    return items
+
+
+def parse_destinations(text: str) -> tuple[str, ...]:
+    """Read patterns of real servers with what is said of them."""
+    items = tuple(item.strip(" ") for item in parse_list(text))
+    for item in items:
+        try:
+            parse_rule(item)
+        except BadParameters as error:
+            raise BadValue(str(error), item) from None
     return items
 
 
@@ -253,6 +265,7 @@ OPTIONAL_SECONDS = Kind(
     "optional_seconds", parse_optional_number, show_optional_number, NOT_A_NUMBER
 )
 LIST = Kind("list", parse_list, ",".join)
+DESTINATIONS = Kind("destinations", parse_destinations, ",".join)
 NETWORKS = Kind("networks", parse_networks, ",".join)
 QUERY_KEY = Kind("query_key", parse_query_key, ",".join)
 STATE_LIST = Kind("states", parse_states, show_states, UNKNOWN_STATE, accumulates=True)

@@ -29,6 +29,7 @@ from perdition.server.privileges import Ids, NoSuchUser
 from perdition.server.service import (
     configured_map,
     goes_out_with_tls,
+    known_parameters,
     listens_with_tls,
     log_level,
     make_service,
@@ -40,8 +41,9 @@ from perdition.server.systemd import Manager, given_sockets
 from perdition.server.worker import DRAIN, LOG, RETIRE, STOP, Worker, serve_inetd
 from perdition.session.service import Service
 from perdition.tls import TlsSetupError
-from perdition.tls.contexts import listening_context, outgoing
-from perdition.tls.handshakes import Listening, OutgoingTls
+from perdition.tls.contexts import listening_context
+from perdition.tls.destinations import Destinations
+from perdition.tls.handshakes import Listening
 
 SUCCESS, FAILURE = 0, 255
 FATAL = (
@@ -104,7 +106,7 @@ class Master:
         self.ids = self._find_ids()
         self._say_starting()
         self.listening: Listening | None = None
-        self.outgoing: OutgoingTls | None = None
+        self.outgoing: Destinations | None = None
         self._load_tls()
         self.turn = SharedTurn()
         self.authenticator: Authenticator | None = None
@@ -147,10 +149,13 @@ class Master:
                     self.log.warning(warning)
                 for note in self.listening.notes:
                     self.log.info(note)
-            if goes_out_with_tls(self.options):
-                self.outgoing = outgoing(self.options)
-                for warning in self.outgoing.warnings:
-                    self.log.warning(warning)
+            self.outgoing = Destinations(
+                self.options,
+                needed=goes_out_with_tls(self.options),
+                known=known_parameters(self.options),
+            )
+            for warning in self.outgoing.warnings:
+                self.log.warning(warning)
         except TlsSetupError as error:
             for line in error.log_lines:
                 self.log.error(line)

@@ -174,14 +174,7 @@ def outgoing(options: "Options") -> OutgoingTls:
     Raises:
         TlsSetupError: the ciphers are unknown, or pyOpenSSL is needed and missing.
     """
-    context = _context(
-        ssl.PROTOCOL_TLS_CLIENT,
-        (options.ssl_outgoing_min_proto_version, options.ssl_outgoing_max_proto_version),
-        ("ssl_outgoing_ciphers", options.ssl_outgoing_ciphers),
-        OUTGOING_FAILED,
-    )
-    _allow_old(context, options.ssl_outgoing_min_proto_version, options.ssl_outgoing_ciphers)
-    context.check_hostname = False  # certificates.matches() does it
+    context = _for_servers(options)
     policy = judge = None
     ca_error = warning = ""
     if options.ssl_no_cert_verify:
@@ -209,6 +202,47 @@ def outgoing(options: "Options") -> OutgoingTls:
         ca_error=ca_error,
         warnings=(warning,) if warning else (),
     )
+
+
+def outgoing_by(options: "Options", ca_file: str) -> OutgoingTls:
+    """Make what is needed for TLS with a real server that has an authority of its own, or a pin.
+
+    `ssl_no_cert_verify`, and the options that accept unknown authorities, do not count there.
+
+    Args:
+        options: the options in force.
+        ca_file: of the authorities that are trusted; empty where a pin is looked at and no chain.
+
+    Raises:
+        TlsSetupError: the file cannot be read, or the ciphers are unknown.
+    """
+    context = _for_servers(options)
+    if not ca_file:
+        context.verify_mode = ssl.CERT_NONE
+        return OutgoingTls(context, None, None, check_name=False, san_only=False)
+    try:
+        context.load_verify_locations(ca_file)
+    except OSError as error:
+        raise TlsSetupError(f"ca={ca_file}: {why(error)}", OUTGOING_FAILED) from error
+    return OutgoingTls(
+        context,
+        _policy(context, options),
+        None,
+        check_name=not options.ssl_no_cn_verify,
+        san_only=options.ssl_san_only,
+    )
+
+
+def _for_servers(options: "Options") -> ssl.SSLContext:
+    context = _context(
+        ssl.PROTOCOL_TLS_CLIENT,
+        (options.ssl_outgoing_min_proto_version, options.ssl_outgoing_max_proto_version),
+        ("ssl_outgoing_ciphers", options.ssl_outgoing_ciphers),
+        OUTGOING_FAILED,
+    )
+    _allow_old(context, options.ssl_outgoing_min_proto_version, options.ssl_outgoing_ciphers)
+    context.check_hostname = False  # certificates.matches() does it
+    return context
 
 
 def _context(

@@ -1,7 +1,9 @@
 """Handshakes, and the checks of the peer's certificate that belong to them."""
 
+import _ssl
 import contextlib
 import functools
+import hashlib
 import re
 import ssl
 from collections.abc import Iterator, Sequence
@@ -10,6 +12,7 @@ from dataclasses import dataclass
 from perdition import certificates
 from perdition.tls import TlsFailed, crl
 from perdition.tls.chains import Judge, Policy, check_verified, presented
+from perdition.tls.der import public_key
 from perdition.tls.stream import Stream
 
 # RFC 1123 section 2.1, and the underscore that names in private networks have.
@@ -84,7 +87,8 @@ class OutgoingTls:
 
     `policy` is None where chains are not looked at (ssl_no_cert_verify), `judge` None where
     OpenSSL verifies them in the handshake. `ca_error` is 2.2's log line about the certificate
-    authorities when they could not be read: then every connection fails, as it did there.
+    authorities when they could not be read: then every connection fails, as it did there. Where
+    there are `pins`, SHA-256 of public keys, the server has one of these, and nothing else counts.
     """
 
     context: ssl.SSLContext
@@ -94,6 +98,7 @@ class OutgoingTls:
     san_only: bool
     ca_error: str = ""
     warnings: tuple[str, ...] = ()
+    pins: tuple[bytes, ...] = ()
 
     def start(self, server_name: str) -> Stream:
         """TLS with a real server, before the handshake.
@@ -114,12 +119,20 @@ class OutgoingTls:
         Raises:
             TlsFailed: the options do not allow the certificate.
         """
-        if not (self.policy or self.check_name):
+        if not (self.policy or self.check_name or self.pins):
             return
         with checking():
             shown = presented(tls)
             if not shown:
                 raise TlsFailed("the real server showed no certificate")
+            if self.pins:
+                key = public_key(shown[0].public_bytes(_ssl.ENCODING_DER))
+                found = hashlib.sha256(key)
+                if found.digest() not in self.pins:
+                    raise TlsFailed(
+                        f"pin: the key of the real server is sha256:{found.hexdigest()}"
+                    )
+                return
             if self.policy and self.judge:
                 lifetimes = self.judge.verified(shown)
                 self.policy.check_depth(len(lifetimes))
