@@ -1,18 +1,16 @@
 """Clients' certificates: who they are of, and lists of those that are revoked."""
 
-import datetime
 import functools
 import ssl
 from pathlib import Path
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from perdition.tls import LISTENING_FAILED, CertificateRefused, TlsSetupError
 from perdition.tls.der import BadDer, elements, kind_of_key, public_key, revocations
-from support.certificates import certificates_pem, certify, pem
+from support.certificates import certificates_pem, certify, pem, revoking
 from tls.conftest import (
     LEAF,
     MISSING,
@@ -31,26 +29,6 @@ VERSIONS = [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3]
 REVOKED = "certificate not verified: certificate revoked"
 NO_LIST = "certificate not verified: unable to get certificate CRL"
 EXPIRED = "certificate not verified: CRL has expired"
-
-
-def revoking(issuer, *certified, days=(-1, 10)):
-    """A list of revoked certificates, in PEM."""
-    now = datetime.datetime.now(datetime.UTC)
-    builder = (
-        x509.CertificateRevocationListBuilder()
-        .issuer_name(issuer.certificate.subject)
-        .last_update(now + datetime.timedelta(days[0]))
-        .next_update(now + datetime.timedelta(days[1]))
-    )
-    for each in certified:
-        revoked = (
-            x509.RevokedCertificateBuilder()
-            .serial_number(each.certificate.serial_number)
-            .revocation_date(now)
-            .build()
-        )
-        builder = builder.add_revoked_certificate(revoked)
-    return builder.sign(issuer.key, hashes.SHA256()).public_bytes(Encoding.PEM)
 
 
 @pytest.fixture(scope="module")
