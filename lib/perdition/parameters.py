@@ -53,6 +53,7 @@ def split(text: str) -> tuple[str, str]:
     return (text[: found.start()], text[found.end() :]) if found else (text, "")
 
 
+@functools.lru_cache(maxsize=1024)
 def parse(text: str) -> Parameters | None:
     """Read parameters, None where there are none.
 

@@ -283,6 +283,9 @@ def test_the_masks_show_what_was_on_the_command_line(
 
 
 def test_compression_is_accepted_with_a_warning() -> None:
+    (warning,) = line("--ssl_crl_file", "/x", "--ssl_no_client_cert_verify").warnings
+    assert "ssl_crl_file: has no effect" in warning
+    assert not line("--ssl_crl_file", "/x").warnings
     (warning,) = line("--ssl_outgoing_compression").warnings
     assert warning.startswith("command line: ssl_outgoing_compression: has no effect")
 

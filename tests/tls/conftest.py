@@ -12,8 +12,8 @@ from perdition.patience import Patience
 from perdition.protocols.wire import Wire
 from perdition.session.channel import Channel
 from perdition.tls import TlsFailed
-from perdition.tls.contexts import listening_context
 from perdition.tls.handshakes import describe
+from perdition.tls.listening import listening_context
 from support.certificates import Pki
 
 HOST = "127.0.0.1"

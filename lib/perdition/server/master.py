@@ -41,9 +41,9 @@ from perdition.server.systemd import Manager, given_sockets
 from perdition.server.worker import DRAIN, LOG, RETIRE, STOP, Worker, serve_inetd
 from perdition.session.service import Service
 from perdition.tls import TlsSetupError
-from perdition.tls.contexts import listening_context
 from perdition.tls.destinations import Destinations
 from perdition.tls.handshakes import Listening
+from perdition.tls.listening import listening_context
 
 SUCCESS, FAILURE = 0, 255
 FATAL = (

@@ -2,13 +2,14 @@
 
 import dataclasses
 import functools
+import threading
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from perdition.parameters import Parameters
 from perdition.tls import OUTGOING_FAILED, TlsFailed, TlsSetupError
-from perdition.tls.contexts import outgoing, outgoing_by
 from perdition.tls.handshakes import OutgoingTls
+from perdition.tls.outgoing import outgoing, outgoing_by
 
 if TYPE_CHECKING:
     from perdition.config.options import Options
@@ -42,6 +43,8 @@ class Destinations:
             TlsSetupError: something that is needed cannot be made.
         """
         self._options = options
+        # Filters of warnings, which making a context changes for a moment, are the process's.
+        self._lock = threading.Lock()
         self._own: OutgoingTls | None = None
         self._trouble = ""
         self.warnings: tuple[str, ...] = ()
@@ -91,6 +94,7 @@ class Destinations:
 
     def _made(self, file: str) -> OutgoingTls:
         try:
-            return outgoing_by(self._options, file)
+            with self._lock:
+                return outgoing_by(self._options, file)
         except TlsSetupError as error:
             raise TlsFailed(str(error)) from error
