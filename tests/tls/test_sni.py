@@ -1,5 +1,6 @@
 """Several certificates on one listener."""
 
+import contextlib
 import re
 import ssl
 
@@ -9,6 +10,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from perdition.protocols.wire import Wire
 from perdition.session.channel import PeerGone
 from perdition.tls import LISTENING_FAILED, TlsFailed, TlsSetupError
+from perdition.tls.stream import Stream
 from support.certificates import certificates_pem, certify, key_pem, pem
 from tls.conftest import client_context, connected, in_thread, speaking
 
@@ -137,8 +139,24 @@ def test_a_certificate_that_nobody_gets_is_warned_of(listening, folder):
     assert warning.endswith("a.example.org")
 
 
-def test_one_certificate_needs_no_callback(listening):
-    assert listening().context.sni_callback is None
+def test_with_one_certificate_nothing_is_chosen(listening):
+    assert listening().choose is None
+
+
+@pytest.mark.parametrize("name", [b"\xff\xfe\n example", b"a.example\0org", b"-.example.org "])
+def test_who_asks_for_a_name_that_is_none_gets_the_default_and_nothing_is_printed(
+    listening, folder, name, capfd
+):
+    on = listening(sni_certs=(str(folder(**NAMED)),))
+    peer = Stream(client_context(), server_hostname="x" * len(name))
+    peer.handshake()
+    server = on.start()
+    server.feed(peer.take().replace(b"x" * len(name), name))
+    with contextlib.suppress(TlsFailed):
+        assert not server.handshake()
+        assert server.server_name is None or server.server_name == name.decode()
+    assert server.tls.context is on.context
+    assert capfd.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize("name", [None, "a.example.org", "c.example.org"])

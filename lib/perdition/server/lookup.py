@@ -124,7 +124,7 @@ class Inquiry:
             name = service.finder.login_at_server(at_server, self._host).user
             yield (
                 f'  server {escape(item.host)} port {escape(item.port)} user "{escape(name)}" '
-                f"TLS {self._tls(item)}"
+                f"TLS {self._tls(item)}{beside(item)}"
             )
 
     def _host(self) -> str:
@@ -138,6 +138,16 @@ class Inquiry:
         if terms.tls_outgoing_force:
             return "by STARTTLS, required"
         return "by STARTTLS, where it is offered" if terms.tls_outgoing else "none"
+
+
+def beside(item: ServerItem) -> str:
+    """What else is said of the real server."""
+    if item.options is None:
+        return ""
+    _tls, name, ca, pins, client = item.options
+    told = {"name": name, "ca": ca, "pin": "+".join(f"sha256:{each.hex()}" for each in pins)}
+    told["client"] = client
+    return "".join(f" {key} {escape(value)}" for key, value in told.items() if value)
 
 
 def shown(found: Found | MapFailed) -> str:

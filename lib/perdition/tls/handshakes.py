@@ -6,7 +6,7 @@ import functools
 import hashlib
 import re
 import ssl
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from perdition import certificates
@@ -32,6 +32,7 @@ class Listening:
         user_field: `ssl_client_cert_user`.
         crl_file: `ssl_crl_file`.
         contexts: all of them.
+        choose: gives the context of a name, None where it is nobody's; None where there is one.
     """
 
     context: ssl.SSLContext
@@ -42,10 +43,11 @@ class Listening:
     user_field: str = ""
     crl_file: str = ""
     contexts: tuple[ssl.SSLContext, ...] = ()
+    choose: Callable[[str], ssl.SSLContext | None] | None = None
 
     def start(self, _name: str = "") -> Stream:
         """TLS with a client, before the handshake."""
-        return Stream(self.context, server_side=True, protocol=self.protocol)
+        return Stream(self.context, server_side=True, protocol=self.protocol, choose=self.choose)
 
     def check(self, tls: ssl.SSLObject, _name: str = "") -> None:
         """Check a client's certificate, after the handshake.

@@ -62,10 +62,7 @@ def listening_context(options: "Options") -> Listening:
     for several in by_name:
         if several not in contexts:
             contexts[several], _, _ = _for_clients(options, several, phrase)
-    if pairs:
-        context.sni_callback = sni.ByName(
-            {name: contexts[several] for several, names in by_name.items() for name in names}
-        )
+    named = {name: contexts[several] for several, names in by_name.items() for name in names}
     found += [validity_warning(each.cert_option, each.cert_file) for each in (own, *pairs)]
     if options.ssl_crl_file:
         found += crl.warnings(context, options.ssl_crl_file)
@@ -79,6 +76,7 @@ def listening_context(options: "Options") -> Listening:
         # At HUP the master is in another directory.
         crl_file=str(Path(options.ssl_crl_file).absolute()) if options.ssl_crl_file else "",
         contexts=tuple(contexts.values()),
+        choose=sni.ByName(named) if named else None,
     )
 
 

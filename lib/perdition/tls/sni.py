@@ -130,17 +130,17 @@ def choose(first: Own, others: Sequence[Own]) -> Choice:
 
 
 class ByName:
-    """Changes to the context of the name that a client asks for: `ssl.SSLContext.sni_callback`."""
+    """Gives the context of the name that a client asks for.
+
+    It is no `ssl.SSLContext.sni_callback`: with one, names that are no text would be printed on
+    standard error with a traceback, by whoever connects.
+    """
 
     def __init__(self, contexts: Mapping[str, ssl.SSLContext]) -> None:
         self._contexts = contexts
 
-    def __call__(self, tls: ssl.SSLObject, name: str | None, _default: ssl.SSLContext) -> None:
-        if name is not None and (found := self.find(name)) is not None:
-            tls.context = found
-
-    def find(self, name: str) -> ssl.SSLContext | None:
-        """The context of a name: its own, else that of a star for its first label."""
+    def __call__(self, name: str) -> ssl.SSLContext | None:
+        """The context of a name: its own, else that of a star for its first label; else None."""
         name = name.lower().rstrip(".")
         found = self._contexts.get(name)
         if found is None:

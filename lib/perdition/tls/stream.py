@@ -34,7 +34,7 @@ class Stream:
     """
 
     __slots__ = (
-        *("_ear", "_hears", "_hello", "_incoming", "_protocol"),
+        *("_choose", "_ear", "_hears", "_hello", "_incoming", "_protocol"),
         *("has_ended", "outgoing", "tls"),
     )
 
@@ -45,6 +45,7 @@ class Stream:
         server_side: bool = False,
         server_hostname: str | None = None,
         protocol: bytes = b"",
+        choose: Callable[[str], ssl.SSLContext | None] | None = None,
     ) -> None:
         """TLS that has not begun.
 
@@ -53,8 +54,10 @@ class Stream:
             server_side: the peer is the client.
             server_hostname: the name to send to the peer, None for none.
             protocol: the one that a client that uses ALPN has to offer; empty for any.
+            choose: gives the context for clients that ask for a name, None for the one above.
         """
         self._protocol = protocol
+        self._choose = choose
         self._hears = bool(protocol)
         self._ear: Ear | None = None
         # The octets, as long as nobody has asked what is in them.
@@ -82,7 +85,7 @@ class Stream:
     def _hear(self, data: bytes) -> None:
         """Look at what a client says first."""
         if self._ear is None:
-            if says_nothing_of_protocols(data):
+            if self._choose is None and says_nothing_of_protocols(data):
                 self._hears, self._hello = False, data
                 return
             self._ear = Ear()
@@ -95,6 +98,11 @@ class Stream:
         if hello is None:
             return
         self._hears, self._hello = False, hello
+        if self._choose is not None and hello.server_name is not None:
+            chosen = self._choose(hello.server_name)
+            if chosen is not None:
+                # Tickets are those of the first one in any case.
+                self.tls.context = chosen
         if hello.protocols and self._protocol not in hello.protocols:
             self.outgoing.write(NO_APPLICATION_PROTOCOL)
             offered = ", ".join(repr(each)[1:] for each in hello.protocols[:MOST_SHOWN])
