@@ -64,6 +64,14 @@ class AddedOptions(GeneralOptions):
         "Hosts, addresses and networks that client_server_specification may name. Empty: any.",
         metavar="HOST[,HOST...]",
     )
+    proxy_protocol_from: tuple[str, ...] = option(
+        (),
+        kinds.ADDRESSES,
+        "Addresses and networks of load balancers: each connection from there has to begin with a "
+        "PROXY header, version 1 or 2, before TLS, and the client is the one that it names. From "
+        "anywhere else a header ends the connection.",
+        metavar="NETWORK[,NETWORK...]",
+    )
     map_failure: str = option(
         "temporary",
         kinds.MAP_FAILURE_KIND,

@@ -118,6 +118,18 @@ def parse_networks(text: str) -> tuple[str, ...]:
     return items
 
 
+def parse_addresses(text: str) -> tuple[str, ...]:
+    """Read addresses and networks; names are none, for whoever answers for them could lie."""
+    items = parse_list(text)
+    for item in items:
+        try:
+            ipaddress.ip_network(item, strict=False)
+        except ValueError:
+            why = f"{item!r} is not an address, nor a network such as 192.0.2.0/24"
+            raise BadValue(why, item) from None
+    return items
+
+
 def parse_query_key(text: str) -> tuple[str, ...]:
     """Read formats of keys."""
     items = parse_list(text)
@@ -253,6 +265,7 @@ OPTIONAL_SECONDS = Kind(
 )
 LIST = Kind("list", parse_list, ",".join)
 NETWORKS = Kind("networks", parse_networks, ",".join)
+ADDRESSES = Kind("addresses", parse_addresses, ",".join)
 QUERY_KEY = Kind("query_key", parse_query_key, ",".join)
 STATE_LIST = Kind("states", parse_states, show_states, UNKNOWN_STATE, accumulates=True)
 ADD_DOMAIN = Kind(

@@ -135,6 +135,7 @@ def make_service(
         outgoing_tls=outgoing,
         ssl_listen=mode.ssl_listen,
         ssl_outgoing=mode.ssl_outgoing,
+        header_from=net.Networks(options.proxy_protocol_from),
         is_logged=options.debug and options.connection_logging,
         banner=names.banner,
         host=names.host,

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from perdition.backends import Backends
 from perdition.identity import NameRules
 from perdition.logs import Log, Who
+from perdition.net import Networks
 from perdition.patience import Patience
 from perdition.protocols import ClientSide, Login, ServerSide, Terms, imap4, managesieve, pop3
 from perdition.session.channel import Channel, Tls
@@ -55,6 +56,7 @@ class Service:
         authenticate: local authentication, None where there is none.
         listen_tls, outgoing_tls: TLS with clients and with real servers, None where there is none.
         ssl_listen, ssl_outgoing: TLS begins with the first octet there.
+        header_from: whose connections begin with a PROXY header.
         is_logged: what goes over the connections is in the debug log.
         host: the name of one of our addresses.
         options: values of options that are used as they are.
@@ -72,6 +74,7 @@ class Service:
     outgoing_tls: Tls | None
     ssl_listen: bool
     ssl_outgoing: bool
+    header_from: Networks
     is_logged: bool
     banner: Callable[[str], str]
     host: Callable[[str], str]
