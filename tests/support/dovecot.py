@@ -148,13 +148,20 @@ class Dovecot:
         ports: where it listens, by the names of LISTENERS.
     """
 
-    def __init__(self, pem: bytes, named: Mapping[str, bytes] = MappingProxyType({})) -> None:
+    def __init__(
+        self,
+        pem: bytes,
+        named: Mapping[str, bytes] = MappingProxyType({}),
+        more: str = "",
+    ) -> None:
         """Prepare one.
 
         Args:
             pem: its certificate and key.
             named: other ones, for clients that ask for a name (SNI).
+            more: settings that stand last.
         """
+        self._more = more
         self._pem = pem
         self._named = named
         self._stack = contextlib.ExitStack()
@@ -187,7 +194,7 @@ class Dovecot:
             file = home / f"pem.{name}"
             file.write_bytes(pem)
             text += NAMED[of].format(name=name, file=file)
-        (home / "conf").write_text(text)
+        (home / "conf").write_text(text + self._more)
         for path in (home, *home.iterdir()):
             os.chown(path, account.uid, account.gid)
         is_root = os.geteuid() == 0

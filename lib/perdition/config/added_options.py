@@ -72,6 +72,13 @@ class AddedOptions(GeneralOptions):
         "anywhere else a header ends the connection.",
         metavar="NETWORK[,NETWORK...]",
     )
+    outgoing_client_identity: str = option(
+        "none",
+        kinds.CLIENT_IDENTITY_KIND,
+        "How real servers are told who the client is: none; proxy_v1 or proxy_v2, a PROXY header "
+        "before anything else, which they must expect.",
+        metavar="HOW",
+    )
     map_failure: str = option(
         "temporary",
         kinds.MAP_FAILURE_KIND,

@@ -34,6 +34,7 @@ PROTO_VERSIONS = {
 }
 LOG_PASSWD = ("never", "fail", "ok", "always")
 MAP_FAILURE = ("temporary", "default_server")
+CLIENT_IDENTITY = ("none", "proxy_v1", "proxy_v2", "id", "xclient")
 TRUTH = {"yes": True, "true": True, "on": True, "no": False, "false": False, "off": False}
 
 
@@ -284,6 +285,7 @@ LOG_PASSWD_KIND = Kind(
     True,
 )
 MAP_FAILURE_KIND = Kind("map_failure", functools.partial(parse_word, MAP_FAILURE), str)
+CLIENT_IDENTITY_KIND = Kind("client_identity", functools.partial(parse_word, CLIENT_IDENTITY), str)
 DELIMITER = Kind("delimiter", parse_delimiter, str)
 MIN_VERSION = Kind("min_version", parse_min_version, str, "Unknown {name}")
 MAX_VERSION = Kind("max_version", parse_max_version, str, "Unknown {name}")

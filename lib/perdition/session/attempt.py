@@ -11,6 +11,7 @@ from perdition.maps import MapFailed
 from perdition.net import ConnectFailed, ServerItem
 from perdition.protocols import Login, ProtocolError, Ready, ServerSide, TlsWanted, Verdict
 from perdition.protocols.wire import LineTooLong, Wire
+from perdition.session import introduction
 from perdition.session.channel import Channel, PeerGone, PeerSilent, converse
 from perdition.session.finding import Asked, Finding, NotAllowed, Refused
 from perdition.session.service import Closed, Established, NotKnown
@@ -110,6 +111,9 @@ class Attempt:
 
     def try_in_order(self, candidates: Sequence[ServerItem]) -> Verdict | Established:
         """Log in at the first of these servers that can be reached."""
+        if self.session.ttl <= 1:
+            self.log.error(f"proxy loop: {self.who()}: too many proxies on the way here")
+            return Verdict(False, protocols.NEGOTIATION_FAILED)
         login = self.login
         for item in candidates:
             self.server_item = item
@@ -152,6 +156,10 @@ class Attempt:
         )
         outcome: Verdict | Established | None = None
         try:
+            if header := introduction.header(self.session, self.identity_form):
+                # Whoever speaks next notices where that fails.
+                with contextlib.suppress(*TROUBLE):
+                    channel.send(header)
             outcome = self.speak_to(channel)
         finally:
             if not isinstance(outcome, Established):
@@ -203,6 +211,11 @@ class Attempt:
             who,
             line,
         )
+
+    @property
+    def identity_form(self) -> str:
+        """How this real server is told who the client is."""
+        return introduction.wanted(self.session, self.server_item)
 
     def log_in(self, server: ServerSide, wire: Wire, channel: Channel) -> Verdict:
         """Give name and password to the real server."""

@@ -121,6 +121,18 @@ class Channel:
             except (OSError, ValueError) as error:
                 raise self._ended() from error
 
+    def send(self, data: bytes) -> None:
+        """Send octets that are no lines, before TLS.
+
+        Raises:
+            PeerGone: the connection has ended.
+            PeerSilent: the peer does not take it.
+        """
+        try:
+            self._send(data)
+        except (OSError, ValueError) as error:
+            raise self._ended() from error
+
     def take_unsent(self, wire: Wire) -> bytes:
         """Take what the dialogue has said, for somebody else to send it."""
         if self._said is not None:

@@ -24,6 +24,8 @@ from perdition.tls import TlsFailed
 
 # How long a load balancer may take to say who its client is.
 HEADER_SECONDS = 5
+# How many proxies there may be on the way to the real server, as in Dovecot.
+MOST_PROXIES = 5
 
 
 class Session:
@@ -32,6 +34,8 @@ class Session:
     Attributes:
         ends, peers: between whom it is, and that as the log has it.
         more: what else a PROXY header has said of the client's connection.
+        name: stands for it in what servers are told and log; empty until it is needed.
+        ttl: how many proxies there may be from here to the real server, us included.
         broke_off: it ended in a way that the original counts as a failure.
     """
 
@@ -42,6 +46,8 @@ class Session:
         self.channel = channel
         self.meet(ends)
         self.more = NOTHING_MORE
+        self.name = ""
+        self.ttl = MOST_PROXIES
         self.wire = Wire()
         self.client: ClientSide = service.dialogues.client(self.wire, service.terms)
         self.tags = imap4.tags()
@@ -76,6 +82,8 @@ class Session:
             self.log.debug(f"PROXY header: {self.peers}")
             self.meet(header.ends)
         self.more = header.more
+        if header.more.ttl is not None:
+            self.ttl = header.more.ttl
         return True
 
     def run(self) -> Established | None:

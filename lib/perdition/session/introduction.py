@@ -1,0 +1,65 @@
+"""What a real server is told of the client: in a PROXY header, before anything else."""
+
+import re
+import secrets
+import ssl
+from typing import TYPE_CHECKING
+
+from perdition.net import ServerItem
+from perdition.protocols import decode, encode
+from perdition.protocols.proxy_header import More, TlsSeen, build_v1, build_v2
+
+if TYPE_CHECKING:
+    from perdition.session.session import Session
+
+NAME_OCTETS = 12
+# What Dovecot takes for the name of a session, and nobody has to quote.
+NAME = re.compile(r"[0-9A-Za-z+/=_.:@~-]{1,64}")
+
+
+def wanted(session: "Session", item: ServerItem) -> str:
+    """How that server is to be told: its own option, or that for all of them."""
+    own = getattr(getattr(item, "options", None), "client", None)
+    return own or str(session.options.outgoing_client_identity)
+
+
+def header(session: "Session", how: str) -> bytes:
+    """The PROXY header for a real server, nothing where that is not how it is told."""
+    if how == "proxy_v1":
+        return build_v1(session.ends)
+    if how == "proxy_v2":
+        return build_v2(session.ends, more(session))
+    return b""
+
+
+def more(session: "Session") -> More:
+    """What there is to say beside the addresses: of our own link, or of the one before us."""
+    told, stream = session.more, session.channel.stream
+    tls, authority, alpn = told.tls, told.authority, told.alpn
+    if stream is not None:
+        tls = seen(stream.tls)
+        authority = getattr(stream, "server_name", None) or authority
+        alpn = encode(stream.tls.selected_alpn_protocol() or "")
+    return More(tls, authority, alpn, told.unique_id or encode(name(session)), session.ttl - 1)
+
+
+def name(session: "Session") -> str:
+    """What stands for the session: what the proxy before us has said, or a new one."""
+    if not session.name:
+        told = decode(session.more.unique_id)
+        session.name = told if NAME.fullmatch(told) else secrets.token_urlsafe(NAME_OCTETS)
+    return session.name
+
+
+def seen(tls: ssl.SSLObject) -> TlsSeen:
+    """What there is to say of TLS with a client."""
+    cipher = tls.cipher()
+    # Without a certificate that has been verified there are no names.
+    subject = (tls.getpeercert() or {}).get("subject", ())
+    names = dict(pair for part in subject for pair in part)  # type: ignore[misc]
+    return TlsSeen(
+        tls.version() or "",
+        cipher[0] if cipher else "",
+        names.get("commonName", ""),
+        verified=bool(subject),
+    )
