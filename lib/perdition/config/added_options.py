@@ -72,11 +72,19 @@ class AddedOptions(GeneralOptions):
         "anywhere else a header ends the connection.",
         metavar="NETWORK[,NETWORK...]",
     )
+    trusted_networks: tuple[str, ...] = option(
+        (),
+        kinds.ADDRESSES,
+        "Addresses and networks of proxies before us that may say with ID or XCLIENT who their "
+        "client is. From anywhere else that ends the connection.",
+        metavar="NETWORK[,NETWORK...]",
+    )
     outgoing_client_identity: str = option(
         "none",
         kinds.CLIENT_IDENTITY_KIND,
         "How real servers are told who the client is: none; proxy_v1 or proxy_v2, a PROXY header "
-        "before anything else, which they must expect.",
+        "before anything else, which they must expect; id or xclient, ID in IMAP and XCLIENT in "
+        "POP3 and ManageSieve, where they offer it.",
         metavar="HOW",
     )
     map_failure: str = option(

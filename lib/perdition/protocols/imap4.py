@@ -17,10 +17,14 @@ from perdition.protocols import (
     Terms,
     TlsWanted,
     Verdict,
+    client_identity,
     decode,
     encode,
+    imap_id,
 )
 from perdition.protocols.capability import capabilities
+from perdition.protocols.client_identity import NOBODY, BadIdentity, Introduction, Pairs, Told
+from perdition.protocols.imap_id import BadList
 from perdition.protocols.wire import Wire
 
 LINE_LIMIT = 16384
@@ -57,6 +61,8 @@ class ClientSide:
         self.terms = terms
         self.in_tls = False
         self.tag = b"*"
+        self.is_trusted = False
+        self.pairs: Pairs = ()
 
     def greet(self, host: str) -> None:
         self.wire.say(greeting(self.terms, host, self.in_tls))
@@ -64,7 +70,7 @@ class ClientSide:
     def tls_started(self) -> None:
         self.in_tls = True
 
-    def take_login(self) -> Talk[Login | TlsWanted | Quit]:
+    def take_login(self) -> Talk[Login | TlsWanted | Quit | Told]:
         say = self.wire.say
         while True:
             line = yield from self.wire.read_line(LINE_LIMIT)
@@ -101,6 +107,9 @@ class ClientSide:
                 case b"STARTTLS":
                     say(tag + b" OK Begin TLS negotiation now")
                     return TlsWanted()
+                case b"ID":
+                    if (told := (yield from self._take_id(argument))) is not None:
+                        return told
                 case b"AUTHENTICATE" if argument and b" " not in argument:
                     say(tag + b" NO AUTHENTICATE mechanism not supported, mate")
                 case b"AUTHENTICATE":
@@ -132,6 +141,27 @@ class ClientSide:
     def _sorry(self, line: bytes) -> None:
         self.wire.pause()
         self.wire.say(line)
+
+    def _take_id(self, argument: bytes) -> Talk[Told | None]:
+        """Keep what the client says of its program (RFC 2971), and answer.
+
+        Returns:
+            Who its own client is, if it says so; without an answer where it is not trusted.
+        """
+        told = None
+        try:
+            pairs = yield from imap_id.take_list(self.wire, argument)
+            if client_identity.is_claimed(pairs):
+                if not self.is_trusted:
+                    return Told()
+                told = client_identity.from_pairs(pairs)
+        except (BadList, BadIdentity):
+            self._sorry(self.tag + b" BAD Mate, try ID NIL or ID (<field> <value>)")
+            return None
+        self.pairs = imap_id.handed_on(pairs)
+        self.wire.say(b'* ID ("name" "perdition")')
+        self.wire.say(self.tag + b" OK ID completed")
+        return told
 
     def _take_arguments(self, rest: bytes) -> Talk[Login]:
         """The two astrings after LOGIN; rest is what stands on the command's line.
@@ -199,9 +229,21 @@ class ServerSide:
     What the server says of its own accord meanwhile is sent on to the client.
     """
 
-    def __init__(self, wire: Wire, terms: Terms, *, client: Wire, tags: Iterator[bytes]) -> None:
+    def __init__(
+        self,
+        wire: Wire,
+        terms: Terms,
+        *,
+        client: Wire,
+        tags: Iterator[bytes],
+        introduction: Introduction = NOBODY,
+    ) -> None:
         self.wire = wire
         self.terms = terms
+        self.introduction = introduction
+        self.was_told = False
+        # Of the ID that is not answered yet.
+        self.id_tag = b""
         self.client = client
         self.tags = tags
         self.asked_for_tls = False
@@ -226,6 +268,7 @@ class ServerSide:
         words = self.announced or (yield from self._capabilities())
         if b"LOGINDISABLED" in words:
             return Verdict(False, protocols.LOGIN_DISABLED, goodbye=False, delays=2)
+        self._introduce(words)
         user = encode(login.user)
         if b"LITERAL+" in words or (
             b"LITERAL-" in words and max(len(user), len(login.password)) <= LITERAL_MINUS_LIMIT
@@ -294,6 +337,14 @@ class ServerSide:
                 break
         raise ProtocolError("no answer to CAPABILITY")
 
+    def _introduce(self, words: list[bytes]) -> None:
+        """Say ID with the next command, where there is something to say and the server has it."""
+        client, pairs = self.introduction
+        if client is not None:
+            pairs = client_identity.to_pairs(client) + pairs
+        if pairs and b"ID" in words:
+            self.id_tag = self._command(b"ID " + imap_id.say_list(pairs))
+
     def _tagged(self, tag: bytes) -> Talk[Verdict]:
         """The answer to the command of that tag."""
         answer = yield from self._tagged_or_continuation(tag)
@@ -309,11 +360,16 @@ class ServerSide:
                 return None
             if not response.startswith(b"* "):
                 got, _space, line = response.partition(b" ")
+                if got == self.id_tag:
+                    self.id_tag = b""
+                    self.was_told = line.split(b" ", 1)[0].upper() == b"OK"
+                    continue
                 if got != tag:
                     raise ProtocolError("answer with another tag")
                 accepted = line.split(b" ", 1)[0].upper() == b"OK"
                 return Verdict(accepted, protocols.OK if accepted else protocols.REFUSED, line)
-            self.client.say(response)
+            if not (self.id_tag and _words(response)[:2] == [b"*", b"ID"]):
+                self.client.say(response)
         raise ProtocolError("no end of untagged responses")
 
     def _response(self) -> Talk[bytes]:

@@ -13,9 +13,11 @@ from perdition.protocols import (
     Terms,
     TlsWanted,
     Verdict,
+    client_identity,
     encode,
 )
 from perdition.protocols.capability import capabilities
+from perdition.protocols.client_identity import NOBODY, BadIdentity, Introduction, Pairs, Told
 from perdition.protocols.sasl import BadResponse, say_plain, take_plain
 from perdition.protocols.wire import Wire
 
@@ -41,6 +43,8 @@ class ClientSide:
         self.offer_tls = terms.tls_listen
         self.in_tls = False
         self.greeted = False
+        self.is_trusted = False
+        self.pairs: Pairs = ()
 
     def greet(self, host: str) -> None:
         self._say_capabilities(f"perdition ready on {host} {self.terms.token}")
@@ -50,7 +54,7 @@ class ClientSide:
         if self.greeted:
             self._say_capabilities("TLS negotiation completed, mate")
 
-    def take_login(self) -> Talk[Login | TlsWanted | Quit]:
+    def take_login(self) -> Talk[Login | TlsWanted | Quit | Told]:
         self.greeted = True
         while True:
             line = yield from self.wire.read_line(LINE_LIMIT)
@@ -74,6 +78,9 @@ class ClientSide:
                 case b"STARTTLS", 0 if self.offer_tls and not self.in_tls:
                     self._say("OK", "Begin TLS negotiation, mate")
                     return TlsWanted()
+                case b"XCLIENT", _:
+                    if (told := self._take_xclient(b" ".join(arguments))) is not None:
+                        return told
                 case ((b"CAPABILITY" | b"LOGOUT"), _):
                     self._sorry(f"Too many arguments, expected {command.decode()}, mate")
                 case b"STARTTLS", count if count and self.offer_tls and not self.in_tls:
@@ -123,6 +130,18 @@ class ClientSide:
         if octets is None or (response.startswith(b'"') and len(octets) > QUOTED_LIMIT):
             raise BadResponse('Invalid AUTHENTICATE "PLAIN" challenge, mate')
         return take_plain(octets)
+
+    def _take_xclient(self, arguments: bytes) -> Told | None:
+        """Who the client of a proxy is, without an answer where the proxy is not trusted."""
+        if not self.is_trusted:
+            return Told()
+        try:
+            told = client_identity.from_xclient(arguments)
+        except BadIdentity:
+            self._sorry("Invalid argument, expected XCLIENT ADDR=<address>, mate")
+            return None
+        self._say("OK", "Updated")
+        return told
 
     def _take_arguments(self, text: bytes) -> Talk[list[bytes]]:
         """The arguments in text: atoms and quoted strings as they stand, literals as quoted.
@@ -177,15 +196,21 @@ class ClientSide:
             ):
                 word = '"SASL" ""'  # noqa: PLW2901 - the line said in its place
             self.wire.say(encode(word))
+        if self.is_trusted:
+            self.wire.say(b'"XCLIENT"')
         self._say("OK", text)
 
 
 class ServerSide:
     """We are the ManageSieve client (reference: protocols.md section 4.3)."""
 
-    def __init__(self, wire: Wire, terms: Terms, **_others: object) -> None:
+    def __init__(
+        self, wire: Wire, terms: Terms, introduction: Introduction = NOBODY, **_others: object
+    ) -> None:
         self.wire = wire
         self.terms = terms
+        self.introduction = introduction
+        self.was_told = False
         self.asked_for_tls = False
         self.capabilities: dict[bytes, bytes] = {}
 
@@ -207,7 +232,10 @@ class ServerSide:
     def log_in(self, login: Login) -> Talk[Verdict]:
         if b"PLAIN" not in self.capabilities.get(b"SASL", b"").upper().split():
             return Verdict(False, protocols.NO_MECHANISM, goodbye=False, delays=2)
+        introduced = self._introduce()
         self.wire.say(b'AUTHENTICATE "PLAIN" "%b"' % say_plain(login), secret=True)
+        if introduced:
+            self.was_told = _is_ok((yield from self.wire.read_line(LINE_LIMIT)))
         answer = yield from self.wire.read_line(LINE_LIMIT)
         if _is_ok(answer):
             # The rest of an answer with a literal would reach the client without its beginning.
@@ -219,6 +247,14 @@ class ServerSide:
                 answer += b"\r\n" + octets + rest
             return Verdict(True, protocols.OK, answer)
         return Verdict(False, protocols.REFUSED, answer)
+
+    def _introduce(self) -> bool:
+        """Say who the client is, where the server takes that; its answer comes first then."""
+        client = self.introduction.client
+        if client is None or b"XCLIENT" not in self.capabilities:
+            return False
+        self.wire.say(client_identity.to_xclient(client))
+        return True
 
     def leave(self) -> Talk[None]:
         self.wire.say(b"LOGOUT")

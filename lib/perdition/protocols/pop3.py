@@ -12,16 +12,21 @@ from perdition.protocols import (
     Terms,
     TlsWanted,
     Verdict,
+    client_identity,
     decode,
     encode,
 )
 from perdition.protocols.capability import capabilities
+from perdition.protocols.client_identity import NOBODY, BadIdentity, Introduction, Pairs, Told
 from perdition.protocols.wire import Wire
 
 # RFC 2449 section 4 has 255 octets a command line; people's passwords are longer.
 LINE_LIMIT = 16384
 CAPA_LIMIT = 256
 COMMAND_SIZE = 4
+# Dovecot's word for it, in the greetings of those who take XCLIENT from us.
+XCLIENT_CODE = "[XCLIENT] "
+XCLIENT = "XCLIENT ADDR PORT SESSION TTL"
 
 
 class ClientSide:
@@ -32,14 +37,17 @@ class ClientSide:
         self.terms = terms
         self.offer_tls = terms.tls_listen
         self.in_tls = False
+        self.is_trusted = False
+        self.pairs: Pairs = ()
 
     def greet(self, host: str) -> None:
-        self.wire.say(encode(f"+OK POP3 perditon ready on {host} {self.terms.token}"))
+        code = XCLIENT_CODE if self.is_trusted else ""
+        self.wire.say(encode(f"+OK {code}POP3 perditon ready on {host} {self.terms.token}"))
 
     def tls_started(self) -> None:
         self.in_tls = True
 
-    def take_login(self) -> Talk[Login | TlsWanted | Quit]:
+    def take_login(self) -> Talk[Login | TlsWanted | Quit | Told]:
         user: bytes | None = None
         say, sorry = self.wire.say, self._sorry
         while True:
@@ -73,6 +81,9 @@ class ClientSide:
                 case b"STLS" if self.offer_tls:
                     say(b"+OK Begin TLS negotiation, mate")
                     return TlsWanted()
+                case b"XCLIENT":
+                    if (told := self._take_xclient(argument)) is not None:
+                        return told
                 case b"QUIT":
                     say(b"+OK QUIT")
                     return Quit()
@@ -99,6 +110,18 @@ class ClientSide:
         self.wire.pause()
         self.wire.say(line)
 
+    def _take_xclient(self, arguments: bytes) -> Told | None:
+        """Who the client of a proxy is, without an answer where the proxy is not trusted."""
+        if not self.is_trusted:
+            return Told()
+        try:
+            told = client_identity.from_xclient(arguments)
+        except BadIdentity:
+            self._sorry(b"-ERR Mate, try: XCLIENT ADDR=<address> PORT=<port>")
+            return None
+        self.wire.say(b"+OK Updated")
+        return told
+
     def _unknown(self, word: bytes) -> None:
         """Any other command; what begins like AUTH is asked by programs that probe: no delay."""
         if not b"AUTH".startswith(word.upper()):
@@ -116,15 +139,21 @@ class ClientSide:
         words = capabilities(
             self.terms.capability, separator, STLS=self.offer_tls and not self.in_tls
         )
+        if self.is_trusted:
+            words += (XCLIENT,)
         return words or ("",)
 
 
 class ServerSide:
     """We are the POP3 client (reference: protocols.md section 2.4)."""
 
-    def __init__(self, wire: Wire, terms: Terms, **_others: object) -> None:
+    def __init__(
+        self, wire: Wire, terms: Terms, introduction: Introduction = NOBODY, **_others: object
+    ) -> None:
         self.wire = wire
         self.terms = terms
+        self.introduction = introduction
+        self.was_told = self.takes_xclient = False
         self.asked_for_tls = False
 
     def negotiate(self) -> Talk[Ready | TlsWanted | Verdict]:
@@ -133,6 +162,7 @@ class ServerSide:
         greeting = yield from self.wire.read_line(LINE_LIMIT)
         if not _is_ok(greeting) or _is_ours(greeting, self.terms.token):
             return Verdict(False, protocols.NEGOTIATION_FAILED)
+        self.takes_xclient = XCLIENT_CODE.encode() in greeting
         if not self.terms.tls_outgoing:
             return READY
         if b"STLS" in (yield from self._capabilities()):
@@ -147,7 +177,10 @@ class ServerSide:
     def log_in(self, login: Login) -> Talk[Verdict]:
         # What it said out of turn would be taken for the answer.
         self.wire.take_unread()
+        introduced = self._introduce()
         self.wire.say(b"USER " + encode(login.user))
+        if introduced:
+            self.was_told = _is_ok((yield from self.wire.read_line(LINE_LIMIT)))
         answer = yield from self.wire.read_line(LINE_LIMIT)
         if not _is_ok(answer):
             return Verdict(False, protocols.REFUSED, answer)
@@ -156,6 +189,14 @@ class ServerSide:
         if not _is_ok(answer):
             return Verdict(False, protocols.REFUSED, answer)
         return Verdict(True, protocols.OK, answer)
+
+    def _introduce(self) -> bool:
+        """Say who the client is, where the server takes that; its answer comes first then."""
+        client = self.introduction.client
+        if client is None or not self.takes_xclient:
+            return False
+        self.wire.say(client_identity.to_xclient(client))
+        return True
 
     def leave(self) -> Talk[None]:
         self.wire.say(b"QUIT")
@@ -180,6 +221,7 @@ def _is_ok(answer: bytes) -> bool:
 
 def _is_ours(greeting: bytes, token: str) -> bool:
     """Whether the real server is a proxy with our configuration: we would go round in a circle."""
-    if not greeting.startswith(b"+OK POP3 perditon ready on "):
+    if b"POP3 perditon ready on " not in greeting:
         return False
-    return re.fullmatch(rb"\+OK POP3 perditon ready on \S+ " + token.encode(), greeting) is not None
+    ours = rb"\+OK (\[XCLIENT\] )?POP3 perditon ready on \S+ " + token.encode()
+    return re.fullmatch(ours, greeting) is not None

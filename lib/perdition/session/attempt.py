@@ -175,7 +175,11 @@ class Attempt:
         session, service = self.session, self.service
         wire = Wire()
         server = service.dialogues.server(
-            wire, service.terms, client=session.wire, tags=session.tags
+            wire,
+            service.terms,
+            client=session.wire,
+            tags=session.tags,
+            introduction=introduction.spoken(session, self.identity_form),
         )
         if service.ssl_outgoing:
             self.start_tls(channel, implicit=True)
@@ -192,6 +196,11 @@ class Attempt:
             self.log.debug(f"real server {self.server_item}: {error!r}")
             self.log_auth(protocols.NEGOTIATION_FAILED)
             raise Closed from error
+        is_judged = verdict.status in (protocols.OK, protocols.REFUSED)
+        if is_judged and self.identity_form in ("id", "xclient") and not server.was_told:
+            self.log.warning(
+                f"real server {self.server_item}: it does not let us say who the client is"
+            )
         if not verdict.accepted:
             session.channel.flush(session.wire)
             if verdict.goodbye:

@@ -1,20 +1,18 @@
-"""What a real server is told of the client: in a PROXY header, before anything else."""
+"""What a real server is told of the client: in a PROXY header, or after its greeting."""
 
-import re
 import secrets
 import ssl
 from typing import TYPE_CHECKING
 
 from perdition.net import ServerItem
 from perdition.protocols import decode, encode
+from perdition.protocols.client_identity import SESSION_NAME, Introduction, Told
 from perdition.protocols.proxy_header import More, TlsSeen, build_v1, build_v2
 
 if TYPE_CHECKING:
     from perdition.session.session import Session
 
 NAME_OCTETS = 12
-# What Dovecot takes for the name of a session, and nobody has to quote.
-NAME = re.compile(r"[0-9A-Za-z+/=_.:@~-]{1,64}")
 
 
 def wanted(session: "Session", item: ServerItem) -> str:
@@ -32,6 +30,14 @@ def header(session: "Session", how: str) -> bytes:
     return b""
 
 
+def spoken(session: "Session", how: str) -> Introduction:
+    """What is said after the greeting: ID and XCLIENT are the same wish."""
+    client = None
+    if how in ("id", "xclient") and session.ends.client:
+        client = Told(*session.ends, session=name(session), ttl=session.ttl - 1)
+    return Introduction(client, session.client.pairs)
+
+
 def more(session: "Session") -> More:
     """What there is to say beside the addresses: of our own link, or of the one before us."""
     told, stream = session.more, session.channel.stream
@@ -47,7 +53,7 @@ def name(session: "Session") -> str:
     """What stands for the session: what the proxy before us has said, or a new one."""
     if not session.name:
         told = decode(session.more.unique_id)
-        session.name = told if NAME.fullmatch(told) else secrets.token_urlsafe(NAME_OCTETS)
+        session.name = told if SESSION_NAME.fullmatch(told) else secrets.token_urlsafe(NAME_OCTETS)
     return session.name
 
 

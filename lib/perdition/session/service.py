@@ -57,6 +57,7 @@ class Service:
         listen_tls, outgoing_tls: TLS with clients and with real servers, None where there is none.
         ssl_listen, ssl_outgoing: TLS begins with the first octet there.
         header_from: whose connections begin with a PROXY header.
+        trusted: who may say with ID or XCLIENT who its client is.
         is_logged: what goes over the connections is in the debug log.
         host: the name of one of our addresses.
         options: values of options that are used as they are.
@@ -75,6 +76,7 @@ class Service:
     ssl_listen: bool
     ssl_outgoing: bool
     header_from: Networks
+    trusted: Networks
     is_logged: bool
     banner: Callable[[str], str]
     host: Callable[[str], str]

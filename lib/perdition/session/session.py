@@ -15,6 +15,7 @@ from perdition.protocols import (
     imap4,
     proxy_header,
 )
+from perdition.protocols.client_identity import Told
 from perdition.protocols.proxy_header import NOTHING_MORE
 from perdition.protocols.wire import LineTooLong, Wire
 from perdition.session.attempt import Attempt
@@ -60,6 +61,22 @@ class Session:
         self.peers = ""
         if ends.client:
             self.peers = f"{ends.client}:{ends.client_port}->{ends.local}:{ends.local_port}"
+
+    def meet_by(self, told: Told) -> None:
+        """The client is the one that a proxy we trust names.
+
+        Raises:
+            Closed: we do not trust it.
+        """
+        if not self.client.is_trusted:
+            self.log.notice(f"XCLIENT or ID of a proxy: {self.peers} is not in trusted_networks")
+            raise Closed
+        self.log.debug(f"XCLIENT or ID of a proxy: {self.peers}")
+        said = (told.client, told.client_port, told.local, told.local_port)
+        known = zip(said, self.ends, strict=True)
+        self.meet(Ends(*(there if here is None else here for here, there in known)))  # type: ignore[arg-type]
+        self.name = told.session or self.name
+        self.ttl = self.ttl if told.ttl is None else told.ttl
 
     def take_header(self) -> bool:
         """Take the PROXY header, if the peer is one that says who its client is.
@@ -116,6 +133,7 @@ class Session:
         """TLS from the first octet, where that is wanted, and the greeting."""
         if self.service.ssl_listen:
             self.start_tls("Fatal error establishing SSL connection to client", implicit=True)
+        self.client.is_trusted = self.ends.client in self.service.trusted
         self.client.greet(self.service.banner(self.ends.local))
         try:
             self.channel.flush(self.wire)
@@ -154,6 +172,8 @@ class Session:
                     self.wire.take_unread()
                     self.start_tls("Fatal error establishing TLS connection", implicit=False)
                     self.channel.flush(self.wire)
+                case Told() as told:
+                    self.meet_by(told)
                 case Login() as login:
                     established = Attempt(self, login).run()
                     if established is not None:
