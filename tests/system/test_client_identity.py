@@ -14,9 +14,9 @@ from perdition.identity import Ends
 from perdition.protocols.proxy_header import Header, More, TlsSeen, build_v1, build_v2, parse
 from perdition.protocols.wire import Wire
 from support.certificates import Pki
-from support.clients import SPOKEN
-from support.dovecot import PASSWORD, Dovecot
-from support.processes import HOST, free_port, wait_until
+from support.clients import SPOKEN, Refused
+from support.dovecot import PASSWORD, Dovecot, version
+from support.processes import HOST, free_port, lacking, require, wait_until
 from support.program import Options, Perdition, Start
 from support.scripted import SECONDS, ScriptedServer, read_line
 from support.talking import Lacking, play
@@ -212,3 +212,124 @@ def test_a_loop_of_headers_ends(start: Start) -> None:
         looped = [re.findall("proxy loop: 192.0.2.7:4711->", each.log()) for each in (one, other)]
         assert list(map(len, looped)) == [1, 0]
         assert one.log().count("Connect: ") == 3
+
+
+@pytest.mark.parametrize("how", ["id", "xclient"])
+@pytest.mark.parametrize("protocol", SPOKEN)
+@pytest.mark.parametrize("secure", [False, True], ids=["plain", "starttls"])
+def test_dovecot_logs_the_client_that_it_is_told_of(
+    start: Start,
+    behind: Behind,
+    files: Options,
+    monkeypatch: pytest.MonkeyPatch,
+    protocol: str,
+    how: str,
+    secure: bool,
+) -> None:
+    listener = SPOKEN[protocol].plain
+    options = {
+        "outgoing_server": f"{HOST}:{behind.dovecot.ports[listener]}",
+        "outgoing_client_identity": how,
+        **({**files, "ssl_mode": "tls_outgoing_force"} if secure else {}),
+    }
+    program = start(protocol, options)
+    from_here(monkeypatch, "127.0.0.7")
+    user = f"ann-{how}-{listener}-{secure}".lower()
+    client = SPOKEN[protocol].client(program.port)
+    client.log_in(user, PASSWORD)
+    client.use()
+    client.close()
+    # Of the address that the client reached, only ID says anything.
+    behind.wait_log(user, "rip=127.0.0.7, ", f"lip={HOST}, ")
+    assert "does not let us say" not in program.log()
+
+
+@pytest.mark.parametrize("protocol", SPOKEN)
+def test_a_server_that_takes_nothing_is_logged(
+    start: Start, dovecot: Dovecot, protocol: str
+) -> None:
+    listener = SPOKEN[protocol].plain
+    where = f"{HOST}:{dovecot.ports[listener]}"
+    program = start(protocol, {"outgoing_server": where, "outgoing_client_identity": "id"})
+    client = SPOKEN[protocol].client(program.port)
+    client.log_in(f"ann-not-told-{listener}", PASSWORD)
+    client.use()
+    client.close()
+    if protocol != "IMAP4":  # Dovecot has ID for everybody
+        program.wait_log(f"real server {where}: it does not let us say who the client is$")
+
+
+# What an IMAP front needs to see.
+CAPABILITY: Options = {"imap_capability": "IMAP4 IMAP4REV1 LITERAL+ ID"}
+
+
+@pytest.mark.parametrize("protocol", SPOKEN)
+def test_the_second_of_two_proxies_logs_the_client_of_the_first(
+    start: Start, behind: Behind, monkeypatch: pytest.MonkeyPatch, protocol: str
+) -> None:
+    listener = SPOKEN[protocol].plain
+    common = {"outgoing_client_identity": "id", **CAPABILITY}
+    there = f"{HOST}:{behind.dovecot.ports[listener]}"
+    back = start(protocol, {**common, "outgoing_server": there, "trusted_networks": HOST})
+    front = start(protocol, {**common, "outgoing_server": f"{HOST}:{back.port}"})
+    from_here(monkeypatch, "127.0.0.7")
+    user = f"ann-chain-{listener}"
+    client = SPOKEN[protocol].client(front.port)
+    ours = client.sock.getsockname()[1]
+    client.log_in(user, PASSWORD)
+    client.use()
+    client.close()
+    behind.wait_log(user, "rip=127.0.0.7, ")
+    back.wait_log(f'Auth: 127.0.0.7:{ours}->.*"ok"$')
+    back.wait_log(f"Closing session: 127.0.0.7:{ours}->")
+
+
+@pytest.mark.parametrize("protocol", SPOKEN)
+def test_a_loop_of_two_proxies_ends(start: Start, protocol: str) -> None:
+    with free_port() as there:
+        common: Options = {
+            **CAPABILITY,
+            "trusted_networks": HOST,
+            "outgoing_client_identity": "xclient",
+        }
+        one = start(protocol, {**common, "outgoing_server": f"{HOST}:{there}"})
+        bind = f"{HOST}:{{port}},{HOST}:{there}"
+        back = {"outgoing_server": f"{HOST}:{one.port}", "bind_address": bind}
+        other = start(protocol, {**common, **back})
+        client = SPOKEN[protocol].client(one.port)
+        with pytest.raises(Refused):
+            client.log_in("ann", PASSWORD)
+        client.close()
+        logs = one.log() + other.log()
+        assert logs.count("proxy loop: ") == 1
+        assert len(re.findall(r"^.*Auth: ", logs, re.MULTILINE)) == 5
+
+
+@pytest.mark.parametrize("protocol", SPOKEN)
+def test_a_dovecot_before_us_is_understood(
+    start: Start, pki: Pki, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch, protocol: str
+) -> None:
+    listener = SPOKEN[protocol].plain
+    options = {
+        **CAPABILITY,
+        "managesieve_capability": '"SIEVE" "fileinto"  "SASL" "PLAIN"',
+        "trusted_networks": HOST,
+        "outgoing_server": f"{HOST}:{server.port}",
+    }
+    program = start(protocol, options)
+    if version(require("dovecot")) != (2, 3):
+        lacking("the configuration of this test is for Dovecot 2.3")
+    # For those who have another password than the first passdb wants.
+    more = (
+        "passdb {\n  driver = static\n"
+        f"  args = proxy=y nopassword=y host={HOST} port={program.port}\n}}\n"
+    )
+    pem = Path(pki.file("for names")).read_bytes()
+    with Dovecot(pem, more=more) as before:
+        from_here(monkeypatch, "127.0.0.7")
+        client = SPOKEN[protocol].client(before.ports[listener])
+        ours = client.sock.getsockname()[1]
+        with server.serving(lambda sock: None), pytest.raises((Refused, OSError, EOFError)):
+            client.log_in("ann-before", "another-7Hd3")
+        client.close()
+    program.wait_log(f'Auth: 127.0.0.7:{ours}->{HOST}:.* authentication_id="ann-before" ')
