@@ -65,7 +65,7 @@ class ClientSide:
         self.pairs: Pairs = ()
 
     def greet(self, host: str) -> None:
-        self.wire.say(greeting(self.terms, host, self.in_tls))
+        self.wire.say(greeting(self.terms, host, self.in_tls, self.is_trusted))
 
     def tls_started(self) -> None:
         self.in_tls = True
@@ -94,7 +94,7 @@ class ClientSide:
                 case b"NOOP":
                     say(tag + b" OK NOOP")
                 case b"CAPABILITY":
-                    say(b"* CAPABILITY " + announced(self.terms, self.in_tls))
+                    say(b"* CAPABILITY " + announced(self.terms, self.in_tls, self.is_trusted))
                     say(tag + b" OK CAPABILITY")
                 case b"LOGOUT":
                     say(b"* BYE IMAP4 server logging out, mate")
@@ -200,20 +200,24 @@ class ClientSide:
 
 
 @functools.lru_cache(maxsize=64)
-def greeting(terms: Terms, host: str, in_tls: bool, /) -> bytes:
+def greeting(terms: Terms, host: str, in_tls: bool, is_trusted: bool, /) -> bytes:
     """The greeting, with host as our name."""
-    words, name = announced(terms, in_tls), encode(f"{host} {terms.token}")
+    words, name = announced(terms, in_tls, is_trusted), encode(f"{host} {terms.token}")
     return b"* OK [CAPABILITY %b] perdition ready on %b" % (words, name)
 
 
-def announced(terms: Terms, in_tls: bool) -> bytes:
-    """The capabilities in this state of the link (reference: protocols.md section 3.2)."""
+def announced(terms: Terms, in_tls: bool, is_trusted: bool) -> bytes:
+    """The capabilities in this state of the link (reference: protocols.md section 3.2).
+
+    Proxies that may say with ID who their client is have to see that there is ID.
+    """
     must_start = not in_tls if terms.tls_listen_force else None
     words = capabilities(
         terms.capability,
         " ",
         STARTTLS=terms.tls_listen and not in_tls,
         LOGINDISABLED=True if terms.login_disabled else must_start,
+        ID=True if is_trusted else None,
     )
     return encode(" ".join(words))
 

@@ -6,8 +6,6 @@ from perdition.protocols import ProtocolError, Talk
 from perdition.protocols.client_identity import Pair, Pairs
 from perdition.protocols.wire import Wire
 
-# The word to announce.
-CAPABILITY = "ID"
 LINE_LIMIT = 16384
 # RFC 2971 section 3.3: most pairs, and most octets of a field and of a value.
 PAIRS_LIMIT, FIELD_LIMIT, VALUE_LIMIT = 30, 30, 1024
