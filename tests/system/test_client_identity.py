@@ -11,15 +11,13 @@ from typing import NamedTuple
 import pytest
 
 from perdition.identity import Ends
-from perdition.protocols.proxy_header import Header, More, TlsSeen, build_v1, build_v2, parse
-from perdition.protocols.wire import Wire
+from perdition.protocols.proxy_header import More, TlsSeen, build_v1, build_v2
 from support.certificates import Pki
 from support.clients import SPOKEN, Refused
 from support.dovecot import PASSWORD, Dovecot, version
 from support.processes import HOST, free_port, lacking, require, wait_until
 from support.program import Options, Perdition, Start
-from support.scripted import SECONDS, ScriptedServer, read_line
-from support.talking import Lacking, play
+from support.scripted import SECONDS, ScriptedServer, header_of, read_line
 
 pytestmark = pytest.mark.system
 # Dovecot's listeners that begin with a PROXY header, and those that TLS comes first on then.
@@ -126,16 +124,6 @@ def test_a_header_is_handed_on(start: Start, behind: Behind) -> None:
     behind.wait_log("ann-handed-on", "rip=2001:db8::7, ", "lip=2001:db8::110, ")
 
 
-def header_of(sock: socket.socket) -> Header:
-    """The header that a connection begins with."""
-    data = b""
-    while True:
-        data += sock.recv(1)
-        wire = Wire(data)
-        with contextlib.suppress(Lacking):
-            return play(parse(wire), wire, [])
-
-
 @pytest.fixture
 def server() -> Iterator[ScriptedServer]:
     with ScriptedServer() as made:
@@ -170,6 +158,7 @@ def test_version_2_says_how_the_client_is_encrypted(
             assert header.ends == Ends(*sock.getsockname(), HOST, program.port)
             assert header.more.tls == TlsSeen(sock.version() or "", cipher[0])
             assert header.more.ttl == 4
+            program.wait_log(f'Session: .* id="{header.more.unique_id.decode()}" server="')
             names.append(header.more.unique_id)
     assert re.fullmatch(rb"[\w-]{16}", names[0])
     assert names[0] != names[1]

@@ -14,7 +14,7 @@ from support.dovecot import PASSWORD, Dovecot
 from support.haproxy import Haproxy
 from support.processes import HOST
 from support.program import Options, Perdition, Start
-from support.scripted import ScriptedServer, read_all, read_line
+from support.scripted import ScriptedServer, header_of, read_all, read_line
 from system.conftest import Routes
 
 pytestmark = pytest.mark.system
@@ -179,6 +179,31 @@ def test_who_does_not_use_it_pays_nothing(start: Start) -> None:
         # Greeted without a word, and without the wait for a header.
         assert read_line(sock).startswith(b"+OK POP3 perditon ready on ")
     program.wait_log("Connect: ")
+
+
+def test_what_haproxy_says_of_tls_is_handed_on(
+    start: Start, server: ScriptedServer, trusting: ssl.SSLContext, pki: Pki
+) -> None:
+    options: Options = {
+        "outgoing_server": f"{HOST}:{server.port}",
+        "outgoing_client_identity": "proxy_v2",
+    }
+    program = start("POP3", {**FROM, **options})
+    how = "send-proxy-v2-ssl-cn proxy-v2-options ssl-cipher,authority,crc32c"
+    with (
+        Haproxy(program.port, how, Path(pki.file("for names")).read_bytes()) as haproxy,
+        socket.create_connection((HOST, haproxy.tls), 30) as plain,
+        trusting.wrap_socket(plain, server_hostname="mail.example.org") as sock,
+    ):
+        assert read_line(sock).startswith(b"+OK ")
+        sock.sendall(b"USER ann\r\nPASS sesame\r\n")
+        there = server.accept()
+        header = header_of(there)
+        cipher = sock.cipher()
+        assert cipher is not None
+        assert header.ends == Ends(*sock.getsockname(), HOST, haproxy.tls)
+        assert header.more.tls == TlsSeen(sock.version() or "", cipher[0])
+        assert header.more.authority == "mail.example.org"
 
 
 @pytest.mark.parametrize("how", ["send-proxy", "send-proxy-v2 proxy-v2-options crc32c,unique-id"])

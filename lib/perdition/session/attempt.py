@@ -156,6 +156,9 @@ class Attempt:
         )
         outcome: Verdict | Established | None = None
         try:
+            if self.identity_form in introduction.NAMED:
+                name = introduction.name(self.session)
+                self.log.info(f'Session: {self.who()} id="{name}" server="{self.server_item}"')
             if header := introduction.header(self.session, self.identity_form):
                 # Whoever speaks next notices where that fails.
                 with contextlib.suppress(*TROUBLE):

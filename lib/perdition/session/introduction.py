@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from perdition.session.session import Session
 
 NAME_OCTETS = 12
+# The forms in which the name of the session is said.
+NAMED = ("proxy_v2", "id", "xclient")
 
 
 def wanted(session: "Session", item: ServerItem) -> str:
@@ -32,10 +34,16 @@ def header(session: "Session", how: str) -> bytes:
 
 def spoken(session: "Session", how: str) -> Introduction:
     """What is said after the greeting: ID and XCLIENT are the same wish."""
-    client = None
+    told = None
     if how in ("id", "xclient") and session.ends.client:
-        client = Told(*session.ends, session=name(session), ttl=session.ttl - 1)
-    return Introduction(client, session.client.pairs)
+        client, client_port, local, local_port = session.ends
+        # Without the scope of an address, which means nothing on another machine.
+        told = Told(
+            *(client.partition("%")[0], client_port, local.partition("%")[0], local_port),
+            session=name(session),
+            ttl=session.ttl - 1,
+        )
+    return Introduction(told, session.client.pairs)
 
 
 def more(session: "Session") -> More:

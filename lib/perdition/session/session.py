@@ -76,7 +76,12 @@ class Session:
         known = zip(said, self.ends, strict=True)
         self.meet(Ends(*(there if here is None else here for here, there in known)))  # type: ignore[arg-type]
         self.name = told.session or self.name
-        self.ttl = self.ttl if told.ttl is None else told.ttl
+        self.count_hops(told.ttl)
+
+    def count_hops(self, ttl: int | None) -> None:
+        """So many proxies there may be from here on, as one before us says; it only goes down."""
+        if ttl is not None:
+            self.ttl = min(ttl, self.ttl)
 
     def take_header(self) -> bool:
         """Take the PROXY header, if the peer is one that says who its client is.
@@ -99,8 +104,7 @@ class Session:
             self.log.debug(f"PROXY header: {self.peers}")
             self.meet(header.ends)
         self.more = header.more
-        if header.more.ttl is not None:
-            self.ttl = header.more.ttl
+        self.count_hops(header.more.ttl)
         return True
 
     def run(self) -> Established | None:
