@@ -253,6 +253,8 @@ def test_what_the_program_says_of_itself_is_kept() -> None:
     with pytest.raises(Lacking):
         play(side.take_login(), wire, [b'a ID ("name" "x" "X-Y" "z")\r\n'])
     assert side.pairs == ((b"name", b"x"),)
+    side.tls_started()
+    assert side.pairs == ()
 
 
 LOGIN = Login("ann", b"sesame")

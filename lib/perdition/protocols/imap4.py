@@ -69,6 +69,7 @@ class ClientSide:
 
     def tls_started(self) -> None:
         self.in_tls = True
+        self.pairs = ()
 
     def take_login(self) -> Talk[Login | TlsWanted | Quit | Told]:
         say = self.wire.say
