@@ -132,3 +132,10 @@ def test_running_out_of_descriptors_is_a_failure_to_connect() -> None:
 def test_a_host_that_is_unknown_is_a_failure() -> None:
     with pytest.raises(ConnectFailed, match=r"no\.such\.port"):
         connect(HOST, "no.such.port", 10)
+
+
+def test_addresses_are_in_networks() -> None:
+    networks = net.Networks(["192.0.2.1/24", "2001:db8::/32", "127.0.0.1"])
+    assert all(each in networks for each in ("192.0.2.7", "2001:db8::7", "127.0.0.1"))
+    assert not any(each in networks for each in ("192.0.3.7", "fe80::7%lo", "127.0.0.2", "", "x"))
+    assert "127.0.0.1" not in net.Networks([])

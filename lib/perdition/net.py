@@ -2,8 +2,9 @@
 
 import contextlib
 import functools
+import ipaddress
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from perdition import parameters
@@ -82,6 +83,31 @@ def is_address(host: str) -> bool:
             socket.inet_pton(family, host.partition("%")[0])
             return True
     return False
+
+
+class Networks:
+    """Networks, and whether an address is in one of them; nothing in it changes."""
+
+    __slots__ = ("_networks", "_seen")
+
+    def __init__(self, texts: Iterable[str]) -> None:
+        """Addresses, and networks such as 192.0.2.0/24.
+
+        Raises:
+            ValueError: a text is neither.
+        """
+        self._networks = [ipaddress.ip_network(each, strict=False) for each in texts]
+        self._seen = functools.lru_cache(maxsize=1024)(self._has)
+
+    def __contains__(self, address: str) -> bool:
+        return bool(self._networks) and self._seen(address)
+
+    def _has(self, text: str) -> bool:
+        try:
+            address = ipaddress.ip_address(text.partition("%")[0])
+        except ValueError:
+            return False
+        return any(address in each for each in self._networks)
 
 
 def resolve(host: str, port: str) -> Sequence[tuple[int, tuple[object, ...]]]:

@@ -28,6 +28,7 @@ GOOD: list[tuple[Kind[Any], str, Any]] = [
     (kinds.LIST, "a,b,", ("a", "b")),
     (kinds.LIST, "a,,b", ("a", "", "b")),
     (kinds.LIST, " a, b", (" a", " b")),
+    (kinds.ADDRESSES, "192.0.2.1,192.0.2.1/24,2001:db8::/32", None),
     (kinds.NETWORKS, "mail.example.com,192.0.2.1,192.0.2.1/24,2001:db8::/32", None),
     (kinds.QUERY_KEY, r"\u,\D\d,default", (r"\u", r"\D\d", "default")),
     (kinds.QUERY_KEY, r"\U\i\I\p\P\\", (r"\U\i\I\p\P\\",)),
@@ -76,6 +77,8 @@ BAD: list[tuple[Kind[Any], str, str]] = [
     (kinds.OPTIONAL_SECONDS, "x", "x"),
     (kinds.NETWORKS, "a,192.0.2.0/99", "192.0.2.0/99"),
     (kinds.NETWORKS, "a,,b", ""),
+    (kinds.ADDRESSES, "192.0.2.1,mail.example.com", "mail.example.com"),
+    (kinds.ADDRESSES, "192.0.2.1,,::1", ""),
     (kinds.QUERY_KEY, r"\U,\x", r"\x"),
     (kinds.QUERY_KEY, "a\\", "a\\"),
     (kinds.STATE_LIST, "all,sometimes", "sometimes"),
@@ -117,7 +120,7 @@ def case_id(value: Any) -> str | None:
 
 @pytest.mark.parametrize(("kind", "text", "value"), GOOD, ids=case_id)
 def test_text_is_read(kind: Kind[Any], text: str, value: Any) -> None:
-    if kind is kinds.NETWORKS:
+    if kind in (kinds.NETWORKS, kinds.ADDRESSES):
         value = tuple(text.split(","))
     assert kind.parse(text) == value
     assert type(kind.parse(text)) is type(value) or isinstance(value, set | frozenset)

@@ -190,12 +190,12 @@ def test_external_is_for_those_with_a_certificate(name: str, certified: str | No
 
 
 ANNOUNCED = [
-    ("imap4", {}, b"IMAP4 IMAP4REV1 LITERAL- SASL-IR AUTH=PLAIN AUTH=LOGIN]"),
-    ("imap4", {"login_disabled": True}, b"IMAP4 IMAP4REV1 LITERAL- LOGINDISABLED]"),
+    ("imap4", {}, b"IMAP4 IMAP4REV1 LITERAL- ID SASL-IR AUTH=PLAIN AUTH=LOGIN]"),
+    ("imap4", {"login_disabled": True}, b"IMAP4 IMAP4REV1 LITERAL- ID LOGINDISABLED]"),
     (
         "imap4",
         {"tls_listen": True, "tls_listen_force": True},
-        b"IMAP4 IMAP4REV1 LITERAL- STARTTLS LOGINDISABLED]",
+        b"IMAP4 IMAP4REV1 LITERAL- ID STARTTLS LOGINDISABLED]",
     ),
     ("imap4", {"grows": False}, b"IMAP4 IMAP4REV1]"),
     ("sieve", {}, b'"SASL" "PLAIN LOGIN"\r\n'),

@@ -163,6 +163,7 @@ class Dovecot:
         pem: bytes,
         named: Mapping[str, bytes] = MappingProxyType({}),
         more: More | None = None,
+        settings: str = "",
     ) -> None:
         """Prepare one.
 
@@ -171,7 +172,9 @@ class Dovecot:
             named: other ones, for clients that ask for a name (SNI).
             more: its passdbs, written for Dovecot 2.3; without them whoever has the password is
                 a user.
+            settings: what stands last in its configuration.
         """
+        self._settings = settings
         self._pem = pem
         self._named = named
         self._more = more
@@ -213,7 +216,7 @@ class Dovecot:
             text += self._more.text.replace("$home", str(home))
             for name, content in self._more.files.items():
                 (home / name).write_text(content.replace("$home", str(home)))
-        (home / "conf").write_text(text)
+        (home / "conf").write_text(text + self._settings)
         for path in (home, *home.iterdir()):
             os.chown(path, account.uid, account.gid)
         is_root = os.geteuid() == 0

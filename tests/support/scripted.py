@@ -7,7 +7,10 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Self
 
+from perdition.protocols.proxy_header import Header, parse
+from perdition.protocols.wire import Wire
 from support.processes import HOST
+from support.talking import Lacking, play
 
 SECONDS = 30
 Sock = socket.socket
@@ -38,6 +41,16 @@ def read_all(sock: Sock) -> bytes:
         while piece := sock.recv(1 << 20):
             data += piece
     return bytes(data)
+
+
+def header_of(sock: Sock) -> Header:
+    """The header that a connection begins with."""
+    data = b""
+    while True:
+        data += sock.recv(1)
+        wire = Wire(data)
+        with contextlib.suppress(Lacking):
+            return play(parse(wire), wire, [])
 
 
 def reset(sock: Sock) -> None:

@@ -46,7 +46,7 @@ def test_each_user_is_sent_home(proxy: Perdition, dovecots: tuple[Dovecot, Dovec
 
 def test_the_capabilities_after_the_login_are_the_real_servers(proxy: Perdition) -> None:
     with imaplib.IMAP4(HOST, proxy.port, SECONDS) as imap:
-        ours = "IMAP4 IMAP4REV1 LITERAL- SASL-IR AUTH=PLAIN AUTH=LOGIN"
+        ours = "IMAP4 IMAP4REV1 LITERAL- ID SASL-IR AUTH=PLAIN AUTH=LOGIN"
         assert " ".join(imap.capabilities) == ours
         told = imap.login("ann-caps", PASSWORD)[1][0]
         assert re.match(rb"\[CAPABILITY IMAP4rev1 .*\bIDLE\b.*\] You are so in", told)

@@ -12,7 +12,7 @@ import pytest
 
 from support.processes import HOST, end, free_port, is_listening, require, wait_until
 from support.program import ROOT, START_SECONDS
-from support.scripted import ScriptedServer, read_line
+from support.scripted import ScriptedServer, read_all, read_line
 
 OPTIONS = "-f /dev/null -P POP3 -M= --inetd_mode --failure_delay 0"
 
@@ -24,10 +24,16 @@ def server() -> Iterator[ScriptedServer]:
 
 
 @pytest.fixture
-def port(tmp_path: Path, server: ScriptedServer) -> Iterator[int]:
+def more() -> str:
+    """Further options."""
+    return ""
+
+
+@pytest.fixture
+def port(tmp_path: Path, server: ScriptedServer, more: str) -> Iterator[int]:
     """Where inetd listens, with the program behind it."""
     inetd = require("inetd")
-    options = f"{OPTIONS} -F {tmp_path}/log --outgoing_server {HOST}:{server.port}"
+    options = f"{OPTIONS} {more} -F {tmp_path}/log --outgoing_server {HOST}:{server.port}"
     with free_port() as number, contextlib.ExitStack() as stack:
         conf = tmp_path / "inetd.conf"
         command = f"{sys.executable} {sys.executable} {ROOT}/perdition.py {options}"
@@ -63,3 +69,20 @@ def test_each_connection_is_a_session(tmp_path: Path, server: ScriptedServer, po
     lines = log.read_text()
     assert f"Connect:  {HOST}:{ours}->{HOST}:{port} inetd_pid=" in lines
     assert "Bug" not in lines
+
+
+@pytest.mark.parametrize("more", [f"--proxy_protocol_from {HOST}"])
+def test_a_load_balancer_says_who_the_client_is(tmp_path: Path, port: int) -> None:
+    log = tmp_path / "log"
+    with socket.create_connection((HOST, port), 30) as sock:
+        sock.sendall(b"PROXY TCP4 192.0.2.7 192.0.2.110 4711 110\r\n")
+        assert read_line(sock).startswith(b"+OK POP3 perditon ready on ")
+        sock.sendall(b"QUIT\r\n")
+        assert read_all(sock) == b"+OK QUIT\r\n"
+    with socket.create_connection((HOST, port), 30) as sock:
+        sock.sendall(b"QUIT\r\n")
+        assert read_all(sock) == b""
+    wait_until(lambda: "no PROXY header" in log.read_text(), 30, "the second one is refused")
+    lines = log.read_text()
+    assert "Connect:  192.0.2.7:4711->192.0.2.110:110 inetd_pid=" in lines
+    assert lines.count("Connect:") == 1

@@ -74,6 +74,29 @@ class AddedOptions(GeneralOptions):
         "or outgoing_server says of a server goes over it.",
         metavar="PATTERN;KEY=VALUE[;...][,...]",
     )
+    proxy_protocol_from: tuple[str, ...] = option(
+        (),
+        kinds.ADDRESSES,
+        "Addresses and networks of load balancers: each connection from there has to begin with a "
+        "PROXY header, version 1 or 2, before TLS, and the client is the one that it names. From "
+        "anywhere else a header ends the connection.",
+        metavar="NETWORK[,NETWORK...]",
+    )
+    trusted_networks: tuple[str, ...] = option(
+        (),
+        kinds.ADDRESSES,
+        "Addresses and networks of proxies before us that may say with ID or XCLIENT who their "
+        "client is. From anywhere else that ends the connection.",
+        metavar="NETWORK[,NETWORK...]",
+    )
+    outgoing_client_identity: str = option(
+        "none",
+        kinds.CLIENT_IDENTITY_KIND,
+        "How real servers are told who the client is: none; proxy_v1 or proxy_v2, a PROXY header "
+        "before anything else, which they must expect; id or xclient, ID in IMAP and XCLIENT in "
+        "POP3 and ManageSieve, where they offer it.",
+        metavar="HOW",
+    )
     map_failure: str = option(
         "temporary",
         kinds.MAP_FAILURE_KIND,

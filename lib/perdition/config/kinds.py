@@ -39,6 +39,7 @@ LOG_PASSWD = ("never", "fail", "ok", "always")
 MAP_FAILURE = ("temporary", "default_server")
 ROUTE_BY = ("authorisation", "authentication")
 COMPAT = ("2.2",)
+CLIENT_IDENTITY = ("none", "proxy_v1", "proxy_v2", "id", "xclient")
 TRUTH = {"yes": True, "true": True, "on": True, "no": False, "false": False, "off": False}
 
 
@@ -134,6 +135,18 @@ def parse_destinations(text: str) -> tuple[str, ...]:
             parse_rule(item)
         except BadParameters as error:
             raise BadValue(str(error), item) from None
+    return items
+
+
+def parse_addresses(text: str) -> tuple[str, ...]:
+    """Read addresses and networks; names are none, for whoever answers for them could lie."""
+    items = parse_list(text)
+    for item in items:
+        try:
+            ipaddress.ip_network(item, strict=False)
+        except ValueError:
+            why = f"{item!r} is not an address, nor a network such as 192.0.2.0/24"
+            raise BadValue(why, item) from None
     return items
 
 
@@ -287,6 +300,7 @@ OPTIONAL_SECONDS = Kind(
 LIST = Kind("list", parse_list, ",".join)
 DESTINATIONS = Kind("destinations", parse_destinations, ",".join)
 NETWORKS = Kind("networks", parse_networks, ",".join)
+ADDRESSES = Kind("addresses", parse_addresses, ",".join)
 QUERY_KEY = Kind("query_key", parse_query_key, ",".join)
 STATE_LIST = Kind(
     "states", parse_states, show_states, UNKNOWN_STATE, accumulates=True, words=tuple(STATES)
@@ -330,6 +344,12 @@ CERT_FIELD = Kind(
     functools.partial(parse_word, ("", *sorted(USER_FIELDS))),
     str,
     words=tuple(sorted(USER_FIELDS)),
+)
+CLIENT_IDENTITY_KIND = Kind(
+    "client_identity",
+    functools.partial(parse_word, CLIENT_IDENTITY),
+    str,
+    words=CLIENT_IDENTITY,
 )
 DELIMITER = Kind("delimiter", parse_delimiter, str)
 MIN_VERSION = Kind(

@@ -7,7 +7,10 @@ and ManageSieve each have one of both, with the same functions in the same order
 
 from collections.abc import Generator
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
+
+if TYPE_CHECKING:
+    from perdition.protocols.client_identity import Pairs, Told
 
 T = TypeVar("T")
 Talk = Generator[None, None, T]
@@ -180,7 +183,15 @@ CANCELLED = "failed: Authentication cancelled"
 
 
 class ClientSide(Protocol):
-    """Our dialogue with the client, we being the server."""
+    """Our dialogue with the client, we being the server.
+
+    Attributes:
+        is_trusted: whether the client is a proxy that may say who its own client is.
+        pairs: what the client says of its program (RFC 2971).
+    """
+
+    is_trusted: bool
+    pairs: "Pairs"
 
     def greet(self, host: str) -> None:
         """Say the greeting, with host as our name."""
@@ -192,8 +203,11 @@ class ClientSide(Protocol):
             certified: the user whom the client's certificate is for, None where it has none.
         """
 
-    def take_login(self) -> Talk[Login | TlsWanted | Quit]:
-        """Answer the client's commands until one of them is for the session."""
+    def take_login(self) -> "Talk[Login | TlsWanted | Quit | Told]":
+        """Answer the client's commands until one of them is for the session.
+
+        It is not answered where somebody is told of who is not trusted.
+        """
 
     def challenge(self, octets: bytes) -> Talk[bytes | None]:
         """Ask the client, in an exchange.
@@ -216,7 +230,13 @@ class ClientSide(Protocol):
 
 
 class ServerSide(Protocol):
-    """Our dialogue with the real server, we being the client."""
+    """Our dialogue with the real server, we being the client.
+
+    Attributes:
+        was_told: whether it has taken what was said of the client.
+    """
+
+    was_told: bool
 
     def negotiate(self) -> Talk[Ready | TlsWanted | Verdict]:
         """Take the greeting and arrange for TLS; again after TLS has started."""

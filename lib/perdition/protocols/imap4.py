@@ -19,12 +19,16 @@ from perdition.protocols import (
     Terms,
     TlsWanted,
     Verdict,
+    client_identity,
     codes,
     decode,
     encode,
+    imap_id,
     sasl,
 )
 from perdition.protocols.capability import capabilities
+from perdition.protocols.client_identity import NOBODY, BadIdentity, Introduction, Pairs, Told
+from perdition.protocols.imap_id import BadList
 from perdition.protocols.wire import Wire
 
 LINE_LIMIT = 16384
@@ -68,15 +72,19 @@ class ClientSide:
         self.certified: str | None = None
         self.limit = sasl.line_limit(terms.mechanisms, LINE_LIMIT)
         self.tag = b"*"
+        self.is_trusted = False
+        self.pairs: Pairs = ()
 
     def greet(self, host: str) -> None:
-        self.wire.say(greeting(self.terms, host, self.in_tls, self.certified is not None))
+        certified = self.certified is not None
+        self.wire.say(greeting(self.terms, host, self.in_tls, certified, self.is_trusted))
 
     def tls_started(self, certified: str | None = None) -> None:
         self.in_tls = True
         self.certified = certified
+        self.pairs = ()
 
-    def take_login(self) -> Talk[Login | TlsWanted | Quit]:
+    def take_login(self) -> Talk[Login | TlsWanted | Quit | Told]:
         say = self.wire.say
         while True:
             line = yield from self.wire.read_line(self.limit)
@@ -100,8 +108,9 @@ class ClientSide:
                 case b"NOOP":
                     say(tag + b" OK NOOP")
                 case b"CAPABILITY":
-                    certified = self.certified is not None
-                    say(b"* CAPABILITY " + announced(self.terms, self.in_tls, certified))
+                    certified, trusted = self.certified is not None, self.is_trusted
+                    words = announced(self.terms, self.in_tls, certified, trusted)
+                    say(b"* CAPABILITY " + words)
                     say(tag + b" OK CAPABILITY")
                 case b"LOGOUT":
                     say(b"* BYE IMAP4 server logging out, mate")
@@ -119,6 +128,9 @@ class ClientSide:
                 ):
                     if login := (yield from self._authenticate(*argument.split(b" "))):
                         return login
+                case b"ID" if not self.terms.compat:
+                    if (told := (yield from self._take_id(argument))) is not None:
+                        return told
                 case b"AUTHENTICATE":
                     self._sorry(tag + b" BAD Mate, try AUTHENTICATE <mechanism>")
                 case b"LOGIN":
@@ -188,6 +200,27 @@ class ClientSide:
             self._sorry(self.tag + b" BAD AUTHENTICATE cancelled, mate")
         return None
 
+    def _take_id(self, argument: bytes) -> Talk[Told | None]:
+        """Keep what the client says of its program (RFC 2971), and answer.
+
+        Returns:
+            Who its own client is, if it says so; without an answer where it is not trusted.
+        """
+        told = None
+        try:
+            pairs = yield from imap_id.take_list(self.wire, argument)
+            if client_identity.is_claimed(pairs):
+                if not self.is_trusted:
+                    return Told()
+                told = client_identity.from_pairs(pairs)
+        except (BadList, BadIdentity):
+            self._sorry(self.tag + b" BAD Mate, try ID NIL or ID (<field> <value>)")
+            return None
+        self.pairs = imap_id.handed_on(pairs)
+        self.wire.say(b'* ID ("name" "perdition")')
+        self.wire.say(self.tag + b" OK ID completed")
+        return told
+
     def _take_arguments(self, rest: bytes) -> Talk[Login]:
         """The two astrings after LOGIN; rest is what stands on the command's line.
 
@@ -225,19 +258,20 @@ class ClientSide:
 
 
 @functools.lru_cache(maxsize=64)
-def greeting(terms: Terms, host: str, in_tls: bool, is_certified: bool, /) -> bytes:
-    """The greeting, with host as our name."""
-    words, name = announced(terms, in_tls, is_certified), encode(f"{host} {terms.token}")
+def greeting(terms: Terms, host: str, /, *state: bool) -> bytes:
+    """The greeting, with host as our name; state is what `announced` is told of the link."""
+    words, name = announced(terms, *state), encode(f"{host} {terms.token}")
     return b"* OK [CAPABILITY %b] perdition ready on %b" % (words, name)
 
 
-def announced(terms: Terms, in_tls: bool, is_certified: bool) -> bytes:
+def announced(terms: Terms, in_tls: bool, is_certified: bool, is_trusted: bool) -> bytes:
     """The capabilities in this state of the link (reference: protocols.md section 3.2).
 
     Args:
         terms: those of the dialogue.
         in_tls: whether the link is encrypted.
         is_certified: whether the client has shown a certificate that names a user.
+        is_trusted: whether it may say with ID who its own client is, and has to see that.
     """
     must_start = not in_tls if terms.tls_listen_force else None
     words = capabilities(
@@ -245,6 +279,7 @@ def announced(terms: Terms, in_tls: bool, is_certified: bool) -> bytes:
         " ",
         STARTTLS=terms.tls_listen and not in_tls,
         LOGINDISABLED=True if terms.login_disabled else must_start,
+        ID=True if is_trusted else None,
     )
     return encode(" ".join(words))
 
@@ -254,8 +289,13 @@ def added(terms: Terms, in_tls: bool, is_certified: bool) -> tuple[str, ...]:
     if not terms.grows:
         return ()
     if terms.login_disabled or terms.must_start_tls(in_tls):
-        return ("LITERAL-",)
-    return ("LITERAL-", "SASL-IR", *(f"AUTH={each}" for each in sasl.usable(terms, is_certified)))
+        return ("LITERAL-", "ID")
+    return (
+        "LITERAL-",
+        "ID",
+        "SASL-IR",
+        *(f"AUTH={each}" for each in sasl.usable(terms, is_certified)),
+    )
 
 
 def tags() -> Iterator[bytes]:
@@ -269,9 +309,21 @@ class ServerSide:
     What the server says of its own accord meanwhile is sent on to the client.
     """
 
-    def __init__(self, wire: Wire, terms: Terms, *, client: Wire, tags: Iterator[bytes]) -> None:
+    def __init__(
+        self,
+        wire: Wire,
+        terms: Terms,
+        *,
+        client: Wire,
+        tags: Iterator[bytes],
+        introduction: Introduction = NOBODY,
+    ) -> None:
         self.wire = wire
         self.terms = terms
+        self.introduction = introduction
+        self.was_told = False
+        # Of the ID that is not answered yet.
+        self.id_tag = b""
         self.client = client
         self.tags = tags
         self.asked_for_tls = False
@@ -341,6 +393,7 @@ class ServerSide:
         return b"SASL-IR" in words and not may_send_at_once(login, words)
 
     def _login_command(self, login: Login, words: list[bytes]) -> Talk[Verdict]:
+        self._introduce(words)
         user = encode(login.user)
         if may_send_at_once(login, words):
             tag = self._command(b"LOGIN {%d+}" % len(user))
@@ -361,6 +414,7 @@ class ServerSide:
         self, mechanism: bytes, message: bytes, words: list[bytes]
     ) -> Talk[Verdict | Challenge]:
         """Begin AUTHENTICATE with the client's first message, at once where that may be."""
+        self._introduce(words)
         first = base64.b64encode(message)
         self.tag = next(self.tags)
         if b"SASL-IR" in words:
@@ -461,6 +515,14 @@ class ServerSide:
                 break
         raise ProtocolError("no answer to CAPABILITY")
 
+    def _introduce(self, words: list[bytes]) -> None:
+        """Say ID with the next command, where there is something to say and the server has it."""
+        client, pairs = self.introduction
+        if client is not None:
+            pairs = client_identity.to_pairs(client) + pairs
+        if pairs and b"ID" in words:
+            self.id_tag = self._command(b"ID " + imap_id.say_list(pairs))
+
     def _tagged(self, tag: bytes) -> Talk[Verdict]:
         """The answer to the command of that tag."""
         answer = yield from self._tagged_or_challenge(tag)
@@ -476,6 +538,10 @@ class ServerSide:
                 return Challenge(response[1:].lstrip(b" "))
             if not response.startswith(b"* "):
                 got, _space, line = response.partition(b" ")
+                if got == self.id_tag:
+                    self.id_tag = b""
+                    self.was_told = line.split(b" ", 1)[0].upper() == b"OK"
+                    continue
                 if got != tag:
                     raise ProtocolError("answer with another tag")
                 if line.split(b" ", 1)[0].upper() == b"OK":
@@ -484,7 +550,8 @@ class ServerSide:
             if _words(response)[:2] == [b"*", b"CAPABILITY"]:
                 self.has_announced_more = True
                 response = self._shown(response)
-            self.client.say(response)
+            if not (self.id_tag and _words(response)[:2] == [b"*", b"ID"]):
+                self.client.say(response)
         raise ProtocolError("no end of untagged responses")
 
     def _response(self) -> Talk[bytes]:

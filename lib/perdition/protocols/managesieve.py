@@ -15,11 +15,13 @@ from perdition.protocols import (
     Terms,
     TlsWanted,
     Verdict,
+    client_identity,
     codes,
     encode,
     sasl,
 )
 from perdition.protocols.capability import capabilities
+from perdition.protocols.client_identity import NOBODY, BadIdentity, Introduction, Pairs, Told
 from perdition.protocols.sasl import BadResponse
 from perdition.protocols.wire import Wire
 
@@ -49,6 +51,8 @@ class ClientSide:
         self.certified: str | None = None
         self.literal_limit = sasl.line_limit(terms.mechanisms, LITERAL_LIMIT)
         self.greeted = False
+        self.is_trusted = False
+        self.pairs: Pairs = ()
 
     def greet(self, host: str) -> None:
         self._say_capabilities(f"perdition ready on {host} {self.terms.token}")
@@ -59,7 +63,7 @@ class ClientSide:
         if self.greeted:
             self._say_capabilities("TLS negotiation completed, mate")
 
-    def take_login(self) -> Talk[Login | TlsWanted | Quit]:
+    def take_login(self) -> Talk[Login | TlsWanted | Quit | Told]:
         self.greeted = True
         while True:
             line = yield from self.wire.read_line(LINE_LIMIT)
@@ -83,6 +87,9 @@ class ClientSide:
                 case b"STARTTLS", 0 if self.offer_tls and not self.in_tls:
                     self._say("OK", "Begin TLS negotiation, mate")
                     return TlsWanted()
+                case b"XCLIENT", _:
+                    if (told := self._take_xclient(b" ".join(arguments))) is not None:
+                        return told
                 case ((b"CAPABILITY" | b"LOGOUT"), _):
                     self._sorry(f"Too many arguments, expected {command.decode()}, mate")
                 case b"STARTTLS", count if count and self.offer_tls and not self.in_tls:
@@ -152,6 +159,18 @@ class ClientSide:
             raise BadResponse('Invalid AUTHENTICATE "PLAIN" challenge, mate')
         return sasl.decode_base64(octets)
 
+    def _take_xclient(self, arguments: bytes) -> Told | None:
+        """Who the client of a proxy is, without an answer where the proxy is not trusted."""
+        if not self.is_trusted:
+            return Told()
+        try:
+            told = client_identity.from_xclient(arguments)
+        except BadIdentity:
+            self._sorry("Invalid argument, expected XCLIENT ADDR=<address>, mate")
+            return None
+        self._say("OK", "Updated")
+        return told
+
     def _take_arguments(self, text: bytes) -> Talk[list[bytes]]:
         """The arguments in text: atoms and quoted strings as they stand, literals as quoted.
 
@@ -206,15 +225,21 @@ class ClientSide:
                 elif self.terms.grows:
                     word = f'"SASL" "{" ".join(mechanisms)}"'  # noqa: PLW2901
             self.wire.say(encode(word))
+        if self.is_trusted:
+            self.wire.say(b'"XCLIENT"')
         self._say("OK", text)
 
 
 class ServerSide:
     """We are the ManageSieve client (reference: protocols.md section 4.3)."""
 
-    def __init__(self, wire: Wire, terms: Terms, **_others: object) -> None:
+    def __init__(
+        self, wire: Wire, terms: Terms, introduction: Introduction = NOBODY, **_others: object
+    ) -> None:
         self.wire = wire
         self.terms = terms
+        self.introduction = introduction
+        self.was_told = False
         self.asked_for_tls = False
         # Whether the client knows what the server says in AUTHENTICATE.
         self.is_exchange = False
@@ -245,7 +270,10 @@ class ServerSide:
             return Verdict(False, protocols.NO_MECHANISM, goodbye=False, delays=2)
         message = message or sasl.say_plain(login)
         first = _quote(base64.b64encode(message), literal=b"{%d+}")
+        introduced = self._introduce()
         self.wire.say(b'AUTHENTICATE "%b" %b' % (mechanism, first), secret=True)
+        if introduced:
+            self.was_told = _is_ok((yield from self.wire.read_line(LINE_LIMIT)))
         outcome = yield from self._outcome()
         if mechanism == b"PLAIN" and isinstance(outcome, Challenge):
             raise ProtocolError("continuation request out of place")
@@ -279,6 +307,14 @@ class ServerSide:
         word = sasl.challenge(data[1] or data[2] or b"").octets if data else None
         is_revocable = b"UNAUTHENTICATE" in self.capabilities
         return Verdict(True, protocols.OK, answer, success_data=word, is_revocable=is_revocable)
+
+    def _introduce(self) -> bool:
+        """Say who the client is, where the server takes that; its answer comes first then."""
+        client = self.introduction.client
+        if client is None or b"XCLIENT" not in self.capabilities:
+            return False
+        self.wire.say(client_identity.to_xclient(client))
+        return True
 
     def leave(self) -> Talk[None]:
         self.wire.say(b"LOGOUT")

@@ -15,12 +15,14 @@ from perdition.protocols import (
     Terms,
     TlsWanted,
     Verdict,
+    client_identity,
     codes,
     decode,
     encode,
     sasl,
 )
 from perdition.protocols.capability import capabilities
+from perdition.protocols.client_identity import NOBODY, BadIdentity, Introduction, Pairs, Told
 from perdition.protocols.wire import Wire
 
 # RFC 2449 section 4 has 255 octets a command line; people's passwords are longer.
@@ -31,6 +33,9 @@ COMMAND_SIZE = 4
 COMMAND_LIMIT = 255
 # What USER and PASS cannot say.
 BREAKING = re.compile(rb"[\0\r\n]")
+# Dovecot's word for it, in the greetings of those who take XCLIENT from us.
+XCLIENT_CODE = "[XCLIENT] "
+XCLIENT = "XCLIENT ADDR PORT SESSION TTL"
 
 
 class ClientSide:
@@ -43,15 +48,18 @@ class ClientSide:
         self.in_tls = False
         self.certified: str | None = None
         self.limit = sasl.line_limit(terms.mechanisms, LINE_LIMIT)
+        self.is_trusted = False
+        self.pairs: Pairs = ()
 
     def greet(self, host: str) -> None:
-        self.wire.say(encode(f"+OK POP3 perditon ready on {host} {self.terms.token}"))
+        code = XCLIENT_CODE if self.is_trusted else ""
+        self.wire.say(encode(f"+OK {code}POP3 perditon ready on {host} {self.terms.token}"))
 
     def tls_started(self, certified: str | None = None) -> None:
         self.in_tls = True
         self.certified = certified
 
-    def take_login(self) -> Talk[Login | TlsWanted | Quit]:
+    def take_login(self) -> Talk[Login | TlsWanted | Quit | Told]:
         user: bytes | None = None
         say, sorry = self.wire.say, self._sorry
         while True:
@@ -88,6 +96,9 @@ class ClientSide:
                 case b"AUTH" if self.terms.mechanisms and argument.count(b" ") <= 1:
                     if login := (yield from self._authenticate(argument)):
                         return login
+                case b"XCLIENT":
+                    if (told := self._take_xclient(argument)) is not None:
+                        return told
                 case b"QUIT":
                     say(b"+OK QUIT")
                     return Quit()
@@ -155,6 +166,18 @@ class ClientSide:
             return ()
         return sasl.usable(self.terms, self.certified is not None)
 
+    def _take_xclient(self, arguments: bytes) -> Told | None:
+        """Who the client of a proxy is, without an answer where the proxy is not trusted."""
+        if not self.is_trusted:
+            return Told()
+        try:
+            told = client_identity.from_xclient(arguments)
+        except BadIdentity:
+            self._sorry(b"-ERR Mate, try: XCLIENT ADDR=<address> PORT=<port>")
+            return None
+        self.wire.say(b"+OK Updated")
+        return told
+
     def _unknown(self, word: bytes) -> None:
         """Any other command; what begins like AUTH is asked by programs that probe: no delay."""
         if not b"AUTH".startswith(word.upper()):
@@ -179,6 +202,8 @@ class ClientSide:
             else:
                 words = tuple(each for each in words if each != "USER")
             words += "RESP-CODES", "AUTH-RESP-CODE"
+        if self.is_trusted:
+            words += (XCLIENT,)
         return words or ("",)
 
 
@@ -188,9 +213,13 @@ NO_SASL = Verdict(False, protocols.NO_MECHANISM, delays=2)
 class ServerSide:
     """We are the POP3 client (reference: protocols.md section 2.4)."""
 
-    def __init__(self, wire: Wire, terms: Terms, **_others: object) -> None:
+    def __init__(
+        self, wire: Wire, terms: Terms, introduction: Introduction = NOBODY, **_others: object
+    ) -> None:
         self.wire = wire
         self.terms = terms
+        self.introduction = introduction
+        self.was_told = self.takes_xclient = False
         self.asked_for_tls = False
 
     def negotiate(self) -> Talk[Ready | TlsWanted | Verdict]:
@@ -199,6 +228,7 @@ class ServerSide:
         greeting = yield from self.wire.read_line(LINE_LIMIT)
         if not _is_ok(greeting) or _is_ours(greeting, self.terms.token):
             return Verdict(False, protocols.NEGOTIATION_FAILED)
+        self.takes_xclient = XCLIENT_CODE.encode() in greeting
         if not self.terms.tls_outgoing:
             return READY
         if b"STLS" in (yield from self._capabilities()):
@@ -229,7 +259,10 @@ class ServerSide:
             answer = yield from self._authenticate(b"PLAIN", sasl.say_plain(login))
             if answer != NO_SASL:
                 return answer
+        introduced = self._introduce()
         self.wire.say(b"USER " + user)
+        if introduced:
+            self.was_told = _is_ok((yield from self.wire.read_line(LINE_LIMIT)))
         answer = yield from self._answer()
         if answer.accepted:
             self.wire.say(b"PASS " + login.password, secret=True)
@@ -248,12 +281,14 @@ class ServerSide:
             for words in map(bytes.split, capabilities)
         ):
             return NO_SASL
+        introduced = self._introduce()
         first = base64.b64encode(message) or b"="
         command = b"AUTH %b %b" % (mechanism, first)
-        if len(command) + len(b"\r\n") <= COMMAND_LIMIT:
-            self.wire.say(command, secret=True)
-        else:
-            self.wire.say(b"AUTH " + mechanism)
+        is_short = len(command) + len(b"\r\n") <= COMMAND_LIMIT
+        self.wire.say(command if is_short else b"AUTH " + mechanism, secret=is_short)
+        if introduced:
+            self.was_told = _is_ok((yield from self.wire.read_line(LINE_LIMIT)))
+        if not is_short:
             answer = yield from self._outcome()
             if isinstance(answer, Verdict):
                 return answer
@@ -272,6 +307,14 @@ class ServerSide:
 
     def _answer(self) -> Talk[Verdict]:
         return verdict_of((yield from self.wire.read_line(LINE_LIMIT)))
+
+    def _introduce(self) -> bool:
+        """Say who the client is, where the server takes that; its answer comes first then."""
+        client = self.introduction.client
+        if client is None or not self.takes_xclient:
+            return False
+        self.wire.say(client_identity.to_xclient(client))
+        return True
 
     def leave(self) -> Talk[None]:
         self.wire.say(b"QUIT")
@@ -303,6 +346,7 @@ def _is_ok(answer: bytes) -> bool:
 
 def _is_ours(greeting: bytes, token: str) -> bool:
     """Whether the real server is a proxy with our configuration: we would go round in a circle."""
-    if not greeting.startswith(b"+OK POP3 perditon ready on "):
+    if b"POP3 perditon ready on " not in greeting:
         return False
-    return re.fullmatch(rb"\+OK POP3 perditon ready on \S+ " + token.encode(), greeting) is not None
+    ours = rb"\+OK (\[XCLIENT\] )?POP3 perditon ready on \S+ " + token.encode()
+    return re.fullmatch(ours, greeting) is not None

@@ -185,6 +185,8 @@ def make_service(
         outgoing_tls=outgoing,
         ssl_listen=mode.ssl_listen,
         ssl_outgoing=mode.ssl_outgoing,
+        header_from=net.Networks(options.proxy_protocol_from),
+        trusted=net.Networks(options.trusted_networks),
         is_logged=options.debug and options.connection_logging,
         banner=names.banner,
         host=names.host,

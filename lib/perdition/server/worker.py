@@ -223,6 +223,8 @@ class Worker:
         try:
             ends = ends_of(address, local or sock.getsockname())
             session = make_session(self.service, sock, ends, patience)
+            if not session.take_header():
+                return
             self.log.info(logs.connected(session.peers))
             if self._enters():
                 handed_over = self._run(session)
@@ -308,6 +310,9 @@ def serve_inetd(service: Service, ids: Ids | None) -> bool:
     patience = Patience(sock.fileno(), service.options.login_timeout)
     session = make_session(service, sock, ends, patience)
     threading.Thread(target=look_after, args=(patience,), daemon=True).start()
+    if not session.take_header():
+        session.channel.close()
+        return False
     program = service.options.program
     who = f" {session.peers}" if session.peers else ""
     setproctitle.setproctitle(f"{program}: connect ({who})")

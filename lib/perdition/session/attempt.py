@@ -21,6 +21,7 @@ from perdition.protocols import (
 )
 from perdition.protocols.wire import LineTooLong, Wire
 from perdition.relay.guard import Forbidden, Guard
+from perdition.session import introduction
 from perdition.session.channel import Channel, PeerGone, PeerSilent, converse
 from perdition.session.finding import Asked, Finding, NotAllowed, Refused
 from perdition.session.service import Closed, Established, NotKnown
@@ -132,6 +133,9 @@ class Attempt:
 
     def try_in_order(self, candidates: Sequence[ServerItem]) -> Verdict | Established:
         """Log in at the first of these servers that can be reached."""
+        if self.session.ttl <= 1:
+            self.log.error(f"proxy loop: {self.who()}: too many proxies on the way here")
+            return Verdict(False, protocols.NEGOTIATION_FAILED)
         login = self.login
         for item in candidates:
             self.server_item = item
@@ -175,6 +179,13 @@ class Attempt:
         )
         outcome: Verdict | Established | None = None
         try:
+            if self.identity_form in introduction.NAMED:
+                name = introduction.name(self.session)
+                self.log.info(f'Session: {self.who()} id="{name}" server="{self.server_item}"')
+            if header := introduction.header(self.session, self.identity_form):
+                # Whoever speaks next notices where that fails.
+                with contextlib.suppress(*TROUBLE):
+                    channel.send(header)
             outcome = self.speak_to(channel)
         finally:
             if not isinstance(outcome, Established):
@@ -190,7 +201,13 @@ class Attempt:
         session, service = self.session, self.service
         wire = Wire()
         terms = service.terms_with(self.server_item)
-        server = service.dialogues.server(wire, terms, client=session.wire, tags=session.tags)
+        server = service.dialogues.server(
+            wire,
+            terms,
+            client=session.wire,
+            tags=session.tags,
+            introduction=introduction.spoken(session, self.identity_form),
+        )
         if service.begins_with_tls(self.server_item):
             self.start_tls(channel, implicit=True)
         stage = "Fatal error negotiating setup. Exiting child."
@@ -206,6 +223,11 @@ class Attempt:
             self.log.debug(f"real server {self.server_item}: {error!r}")
             self.log_auth(protocols.NEGOTIATION_FAILED)
             raise Closed from error
+        is_judged = verdict.status in (protocols.OK, protocols.REFUSED)
+        if is_judged and self.identity_form in ("id", "xclient") and not server.was_told:
+            self.log.warning(
+                f"real server {self.server_item}: it does not let us say who the client is"
+            )
         if not verdict.accepted:
             session.channel.flush(session.wire)
             if verdict.goodbye:
@@ -248,6 +270,11 @@ class Attempt:
             self.log.notice(logs.forbidden(self.who()))
             raise Closed from error
         return guard
+
+    @property
+    def identity_form(self) -> str:
+        """How this real server is told who the client is."""
+        return introduction.wanted(self.session, self.server_item)
 
     def log_in(self, server: ServerSide, wire: Wire, channel: Channel) -> Verdict:
         """Give name and password to the real server, or let the client's exchange go on there."""

@@ -126,6 +126,18 @@ class Channel:
             except (OSError, ValueError) as error:
                 raise self._ended() from error
 
+    def send(self, data: bytes) -> None:
+        """Send octets that are no lines, before TLS.
+
+        Raises:
+            PeerGone: the connection has ended.
+            PeerSilent: the peer does not take it.
+        """
+        try:
+            self._send(data)
+        except (OSError, ValueError) as error:
+            raise self._ended() from error
+
     def take_unsent(self, wire: Wire) -> bytes:
         """Take what the dialogue has said, for somebody else to send it."""
         if self._said is not None:
@@ -165,18 +177,21 @@ class Channel:
         if left <= seconds:
             raise PeerSilent
 
-    def start_tls(self, tls: Tls, name: str = "", *, implicit: bool) -> None:
+    def start_tls(self, tls: Tls, name: str = "", *, implicit: bool, early: bytes = b"") -> None:
         """Start TLS.
 
         Args:
             tls: how it is spoken.
             name: the peer's, where that is checked.
             implicit: from the first octet on, not after STARTTLS.
+            early: what has been received of it already, behind a PROXY header.
 
         Raises:
             TlsFailed: there is no TLS, or not with that peer.
         """
         self.stream = stream = tls.start(name)
+        if early:
+            stream.feed(early)
         self.patience.begin(self._descriptor, self.timeout)
         try:
             while not stream.handshake():

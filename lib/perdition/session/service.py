@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, Protocol
 from perdition.backends import Backends
 from perdition.identity import NameRules
 from perdition.logs import Log, Who
-from perdition.net import ServerItem
+from perdition.net import Networks, ServerItem
 from perdition.parameters import Parameters
 from perdition.patience import Patience
 from perdition.protocols import ClientSide, Login, ServerSide, Terms, imap4, managesieve, pop3
@@ -97,6 +97,8 @@ class Service:
         master_user: logs in for those that have been authenticated here, None where there is none.
         listen_tls, outgoing_tls: TLS with clients and with real servers, None where there is none.
         ssl_listen, ssl_outgoing: TLS begins with the first octet there.
+        header_from: whose connections begin with a PROXY header.
+        trusted: who may say with ID or XCLIENT who its client is.
         is_logged: what goes over the connections is in the debug log.
         host: the name of one of our addresses.
         options: values of options that are used as they are.
@@ -115,6 +117,8 @@ class Service:
     outgoing_tls: OutgoingTls | None
     ssl_listen: bool
     ssl_outgoing: bool
+    header_from: Networks
+    trusted: Networks
     is_logged: bool
     banner: Callable[[str], str]
     host: Callable[[str], str]

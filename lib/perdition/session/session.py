@@ -6,18 +6,37 @@ It logs the lines of logging.md section 3, and is not known to keep a password a
 from perdition import logs
 from perdition.identity import Ends
 from perdition.logs import Who
-from perdition.protocols import ClientSide, Login, ProtocolError, Quit, TlsWanted, imap4
+from perdition.protocols import (
+    ClientSide,
+    Login,
+    ProtocolError,
+    Quit,
+    TlsWanted,
+    imap4,
+    proxy_header,
+)
+from perdition.protocols.client_identity import Told
+from perdition.protocols.proxy_header import NOTHING_MORE
 from perdition.protocols.wire import LineTooLong, Wire
 from perdition.session.attempt import Attempt
 from perdition.session.channel import Channel, PeerGone, PeerSilent, converse
 from perdition.session.service import Closed, Established, Service
 from perdition.tls import CertificateRefused, TlsFailed
 
+# How long a load balancer may take to say who its client is.
+HEADER_SECONDS = 5
+# How many proxies there may be on the way to the real server, as in Dovecot.
+MOST_PROXIES = 5
+
 
 class Session:
     """One client, from greeting to log-in.
 
     Attributes:
+        ends, peers: between whom it is, and that as the log has it.
+        more: what else a PROXY header has said of the client's connection.
+        name: stands for it in what servers are told and log; empty until it is needed.
+        ttl: how many proxies there may be from here to the real server, us included.
         broke_off: it ended in a way that the original counts as a failure.
     """
 
@@ -26,15 +45,67 @@ class Session:
         self.options = service.options
         self.log = service.log
         self.channel = channel
-        self.ends = ends
-        self.peers = ""
-        if ends.client:
-            self.peers = f"{ends.client}:{ends.client_port}->{ends.local}:{ends.local_port}"
+        self.meet(ends)
+        self.more = NOTHING_MORE
+        self.name = ""
+        self.ttl = MOST_PROXIES
         self.wire = Wire()
         self.client: ClientSide = service.dialogues.client(self.wire, service.terms)
         self.tags = imap4.tags()
         self.failures = 0
         self.broke_off = False
+
+    def meet(self, ends: Ends) -> None:
+        """The client is at these ends, as the connection itself or somebody before us says."""
+        self.ends = ends
+        self.peers = ""
+        if ends.client:
+            self.peers = f"{ends.client}:{ends.client_port}->{ends.local}:{ends.local_port}"
+
+    def meet_by(self, told: Told) -> None:
+        """The client is the one that a proxy we trust names.
+
+        Raises:
+            Closed: we do not trust it.
+        """
+        if not self.client.is_trusted:
+            self.log.notice(f"XCLIENT or ID of a proxy: {self.peers} is not in trusted_networks")
+            raise Closed
+        self.log.debug(f"XCLIENT or ID of a proxy: {self.peers}")
+        said = (told.client, told.client_port, told.local, told.local_port)
+        known = zip(said, self.ends, strict=True)
+        self.meet(Ends(*(there if here is None else here for here, there in known)))  # type: ignore[arg-type]
+        self.name = told.session or self.name
+        self.count_hops(told.ttl)
+
+    def count_hops(self, ttl: int | None) -> None:
+        """So many proxies there may be from here on, as one before us says; it only goes down."""
+        if ttl is not None:
+            self.ttl = min(ttl, self.ttl)
+
+    def take_header(self) -> bool:
+        """Take the PROXY header, if the peer is one that says who its client is.
+
+        Returns:
+            Whether the session can go on. If not, the log has been told why.
+        """
+        if self.ends.client not in self.service.header_from:
+            return True
+        try:
+            with self.channel.patience.limited(HEADER_SECONDS):
+                header = converse(proxy_header.parse(self.wire), self.wire, self.channel)
+        except ProtocolError as error:
+            self.log.error(f"PROXY header: {self.peers}: {error}")
+            return False
+        except (PeerGone, PeerSilent):
+            self.log.notice(f"PROXY header: {self.peers}: none came")
+            return False
+        if header.ends is not None:
+            self.log.debug(f"PROXY header: {self.peers}")
+            self.meet(header.ends)
+        self.more = header.more
+        self.count_hops(header.more.ttl)
+        return True
 
     def run(self) -> Established | None:
         """Serve the client until it is logged in or gone.
@@ -46,6 +117,7 @@ class Session:
         self.broke_off = True
         try:
             self.greet()
+            self.take_beginning()
             established = self.take_logins()
         except (PeerSilent, PeerGone, LineTooLong, ProtocolError) as error:
             self.lose(error)
@@ -60,12 +132,27 @@ class Session:
         """TLS from the first octet, where that is wanted, and the greeting."""
         if self.service.ssl_listen:
             self.start_tls("Fatal error establishing SSL connection to client", implicit=True)
+        self.client.is_trusted = self.ends.client in self.service.trusted
         self.client.greet(self.service.banner(self.ends.local))
         try:
             self.channel.flush(self.wire)
         except (PeerGone, PeerSilent) as error:
             self.log.error(f"Fatal error writing to client  {self.peers}.Exiting child.")
             raise Closed from error
+
+    def take_beginning(self) -> None:
+        """Wait for the client's first octets, and refuse a PROXY header there.
+
+        Raises:
+            Closed: it is one: whoever may say it has done so before.
+        """
+        first = self.wire.take_unread() or self.channel.receive()
+        while proxy_header.may_begin(first):
+            first += self.channel.receive()
+        if proxy_header.begins(first):
+            self.log.notice(f"PROXY header: {self.peers} is not in proxy_protocol_from")
+            raise Closed
+        self.wire.feed(first)
 
     def take_logins(self) -> Established | None:
         """Take log-ins until one of them is good.
@@ -84,6 +171,8 @@ class Session:
                     self.wire.take_unread()
                     self.start_tls("Fatal error establishing TLS connection", implicit=False)
                     self.channel.flush(self.wire)
+                case Told() as told:
+                    self.meet_by(told)
                 case Login() as login:
                     established = Attempt(self, login).run()
                     if established is not None:
@@ -99,7 +188,8 @@ class Session:
         tls = self.service.listen_tls
         assert tls is not None  # noqa: S101 - the mode says so
         try:
-            self.channel.start_tls(tls, implicit=implicit)
+            early = self.wire.take_unread()
+            self.channel.start_tls(tls, implicit=implicit, early=early if implicit else b"")
         except TlsFailed as error:
             self.log.error(failure)
             told = self.log.notice if isinstance(error, CertificateRefused) else self.log.debug

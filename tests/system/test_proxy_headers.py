@@ -1,0 +1,223 @@
+"""Load balancers before us say in a PROXY header who the client is."""
+
+import socket
+import ssl
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from perdition.identity import Ends
+from perdition.protocols.proxy_header import More, TlsSeen, build_v1, build_v2
+from support.certificates import Pki
+from support.dovecot import PASSWORD, Dovecot
+from support.haproxy import Haproxy
+from support.processes import HOST
+from support.program import Options, Perdition, Start
+from support.scripted import ScriptedServer, header_of, read_all, read_line
+from system.conftest import Routes
+
+pytestmark = pytest.mark.system
+CLIENT = Ends("192.0.2.7", 4711, "192.0.2.143", 143)
+CLIENT_6 = Ends("2001:db8::7", 4711, "2001:db8::143", 143)
+FROM: Options = {"proxy_protocol_from": "127.0.0.0/8"}
+GREETINGS = {"IMAP4": b"* OK ", "POP3": b"+OK ", "MANAGESIEVE": b'"IMPL'}
+HEADERS = [build_v1(CLIENT), build_v2(CLIENT)]
+NAMES = ["v1", "v2"]
+both = pytest.mark.parametrize("header", HEADERS, ids=NAMES)
+
+
+@pytest.fixture
+def server() -> Iterator[ScriptedServer]:
+    with ScriptedServer() as made:
+        yield made
+
+
+def log_in(sock: socket.socket, server: ScriptedServer) -> None:
+    """A session of POP3, to its end."""
+    assert read_line(sock).startswith(b"+OK POP3 perditon ready on ")
+    sock.sendall(b"USER ann\r\nPASS sesame\r\n")
+    assert read_line(sock) == b"+OK USER ann set, mate\r\n"
+    with server.accept_pop3():
+        assert read_line(sock) == b"+OK You are so in\r\n"
+        sock.close()
+
+
+@pytest.mark.parametrize(
+    ("header", "peers"),
+    [
+        (build_v1(CLIENT), "192.0.2.7:4711->192.0.2.143:143"),
+        (build_v2(CLIENT), "192.0.2.7:4711->192.0.2.143:143"),
+        (build_v1(CLIENT_6), "2001:db8::7:4711->2001:db8::143:143"),
+        (
+            build_v2(CLIENT_6, More(TlsSeen("TLSv1.3"), "mail.example.org")),
+            "2001:db8::7:4711->2001:db8::143:143",
+        ),
+    ],
+)
+def test_log_lines_show_the_real_client(
+    start: Start, server: ScriptedServer, header: bytes, peers: str
+) -> None:
+    program = start("POP3", {**FROM, "outgoing_server": f"{HOST}:{server.port}"})
+    with program.connect() as sock:
+        for at in range(len(header)):
+            sock.sendall(header[at : at + 1])
+        log_in(sock, server)
+    program.wait_log(f"Connect:  {peers}$")
+    program.wait_log(f'Auth: {peers} .*"ok"$')
+    program.wait_log(f"Closing session: {peers} ")
+    assert HOST not in "".join(
+        line.split(" server=")[0] for line in program.log().splitlines() if "->" in line
+    )
+
+
+@pytest.mark.parametrize("header", [b"PROXY UNKNOWN\r\n", build_v2(Ends("", 0, "", 0))], ids=NAMES)
+def test_without_a_client_in_the_header_the_connection_counts(start: Start, header: bytes) -> None:
+    program = start("POP3", FROM)
+    with program.connect() as sock:
+        sock.sendall(header)
+        read_line(sock)
+        program.wait_log(f"Connect:  {HOST}:{sock.getsockname()[1]}->{HOST}:{program.port}$")
+
+
+@both
+def test_the_header_comes_before_tls(
+    start: Start, files: Options, trusting: ssl.SSLContext, header: bytes
+) -> None:
+    program = start("IMAP4S", {**FROM, **files, "ssl_mode": "ssl_listen"})
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    tls = trusting.wrap_bio(incoming, outgoing, server_hostname=HOST)
+    with pytest.raises(ssl.SSLWantReadError):
+        tls.do_handshake()
+    with program.connect() as sock:
+        # In one packet with the beginning of the handshake.
+        sock.sendall(header + outgoing.read())
+        while True:
+            try:
+                line = tls.read(4096)
+            except ssl.SSLWantReadError:
+                sock.sendall(outgoing.read())
+                incoming.write(sock.recv(4096))
+            else:
+                break
+        assert line.startswith(b"* OK ")
+    program.wait_log("Connect:  192.0.2.7:4711->192.0.2.143:143$")
+
+
+@both
+def test_a_second_header_ends_the_connection(start: Start, header: bytes) -> None:
+    program = start("POP3", FROM)
+    with program.connect() as sock:
+        sock.sendall(header + header)
+        read_all(sock)
+    program.wait_log("PROXY header: 192.0.2.7:4711->.* is not in proxy_protocol_from$")
+
+
+@both
+@pytest.mark.parametrize("protocol", GREETINGS)
+@pytest.mark.parametrize("options", [{}, {"proxy_protocol_from": "192.0.2.0/24,2001:db8::1"}])
+def test_from_anybody_else_a_header_ends_the_connection(
+    start: Start, protocol: str, options: Options, header: bytes
+) -> None:
+    program = start(protocol, options)
+    with program.connect() as sock:
+        ours = sock.getsockname()[1]
+        while not sock.recv(4096, socket.MSG_PEEK).endswith(b"\r\n"):
+            pass
+        sock.recv(4096)
+        for part in (header[:7], header[7:]):
+            sock.sendall(part)
+        assert read_all(sock) == b""
+    program.wait_log(
+        f"PROXY header: {HOST}:{ours}->{HOST}:{program.port} is not in proxy_protocol_from$"
+    )
+    assert "192.0.2.7" not in program.log()
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"QUIT\r\n", ": no PROXY header"),
+        (b"\x16\x03\x01", ": no PROXY header"),
+        (b"PROXY TCP4 1.2.3.4 1.2.3.4 1 x\r\n", ": PROXY header with a bad port"),
+        (HEADERS[1][:14] + b"\xff\xff" + HEADERS[1][16:], ": PROXY header too long"),
+        (b"PROXY TCP4 1.2.3", ": none came"),
+        (b"", ": none came"),
+    ],
+)
+def test_without_a_good_header_the_connection_ends(start: Start, data: bytes, reason: str) -> None:
+    program = start("POP3", FROM)
+    with program.connect() as sock:
+        ours = sock.getsockname()[1]
+        sock.sendall(data)
+        # What is missing is waited for, but not as long as a log-in.
+        sock.settimeout(30)
+        assert read_all(sock) == b""
+    program.wait_log(f"PROXY header: {HOST}:{ours}->{HOST}:{program.port}{reason}$")
+    assert "Connect:" not in program.log()
+
+
+def test_the_client_counts_for_what_is_looked_up(
+    start: Start, server: ScriptedServer, tmp_path: Path
+) -> None:
+    popmap = tmp_path / "popmap.re"
+    popmap.write_text(f"^ann@192[.]0[.]2[.]7@4711$: {HOST}:{server.port}\n")
+    options = {
+        "map_library": "libperditiondb_posix_regex.so.0",
+        "map_library_opt": str(popmap),
+        "query_key": r"\u@\i@\p",
+    }
+    program = start("POP3", {**FROM, **options})
+    with program.connect() as sock:
+        sock.sendall(HEADERS[1])
+        log_in(sock, server)
+
+
+def test_who_does_not_use_it_pays_nothing(start: Start) -> None:
+    program = start("POP3")
+    with program.connect() as sock:
+        # Greeted without a word, and without the wait for a header.
+        assert read_line(sock).startswith(b"+OK POP3 perditon ready on ")
+    program.wait_log("Connect: ")
+
+
+def test_what_haproxy_says_of_tls_is_handed_on(
+    start: Start, server: ScriptedServer, trusting: ssl.SSLContext, pki: Pki
+) -> None:
+    options: Options = {
+        "outgoing_server": f"{HOST}:{server.port}",
+        "outgoing_client_identity": "proxy_v2",
+    }
+    program = start("POP3", {**FROM, **options})
+    how = "send-proxy-v2-ssl-cn proxy-v2-options ssl-cipher,authority,crc32c"
+    with (
+        Haproxy(program.port, how, Path(pki.file("for names")).read_bytes()) as haproxy,
+        socket.create_connection((HOST, haproxy.tls), 30) as plain,
+        trusting.wrap_socket(plain, server_hostname="mail.example.org") as sock,
+    ):
+        assert read_line(sock).startswith(b"+OK ")
+        sock.sendall(b"USER ann\r\nPASS sesame\r\n")
+        there = server.accept()
+        header = header_of(there)
+        cipher = sock.cipher()
+        assert cipher is not None
+        assert header.ends == Ends(*sock.getsockname(), HOST, haproxy.tls)
+        assert header.more.tls == TlsSeen(sock.version() or "", cipher[0])
+        assert header.more.authority == "mail.example.org"
+
+
+@pytest.mark.parametrize("how", ["send-proxy", "send-proxy-v2 proxy-v2-options crc32c,unique-id"])
+def test_haproxy_stands_before_us(
+    start: Start, routes: Routes, dovecot: Dovecot, pki: Pki, how: str
+) -> None:
+    program: Perdition = start("POP3", {**FROM, **routes("pop3")})
+    pem = Path(pki.file("for names")).read_bytes()
+    del dovecot
+    with Haproxy(program.port, how, pem) as haproxy:
+        with socket.create_connection((HOST, haproxy.plain), 30, ("127.0.0.7", 0)) as sock:
+            assert read_line(sock).startswith(b"+OK ")
+            ours = sock.getsockname()[1]
+            sock.sendall(b"USER ann-haproxy\r\nPASS %b\r\n" % PASSWORD.encode())
+            read_line(sock)
+            assert read_line(sock) == b"+OK You are so in\r\n"
+        program.wait_log(f'Auth: 127.0.0.7:{ours}->{HOST}:{haproxy.plain} .*"ok"$')
