@@ -224,13 +224,17 @@ def test_the_announcement_is_honest(name: str, told: dict[str, object], words: b
     assert words in said(wire)
 
 
-@pytest.mark.parametrize("name", ["pop3", "imap4"])
+@pytest.mark.parametrize("name", CLIENTS)
 def test_no_password_is_asked_for_before_forced_tls(name: str) -> None:
     wire = Wire()
     side = client(name, wire, tls_listen=True, tls_listen_force=True)
     with pytest.raises(Lacking):
         play(side.take_login(), wire, [COMMAND[name] % b"PLAIN" + b"\r\n"])
-    answers = {"pop3": b"<3>-ERR Mate, try STLS", "imap4": b"<3>a NO [PRIVACYREQUIRED] "}
+    answers = {
+        "pop3": b"<3>-ERR Mate, try STLS",
+        "imap4": b"<3>a NO [PRIVACYREQUIRED] ",
+        "sieve": b"<3>NO (ENCRYPT-NEEDED) ",
+    }
     assert said(wire).startswith(answers[name])
 
 

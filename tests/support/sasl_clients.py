@@ -128,7 +128,7 @@ class _Connection:
         self.sock = socket.create_connection((HOST, port), SECONDS)
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if context is not None:
-            self.sock = context.wrap_socket(self.sock, server_hostname="localhost")
+            self.sock = context.wrap_socket(self.sock, server_hostname=HOST)
         self._file = self.sock.makefile("rb")
         self.greeting = self._greeted()
 
@@ -144,7 +144,7 @@ class _Connection:
 
     def _wrap(self, context: ssl.SSLContext) -> None:
         self._file.close()
-        self.sock = context.wrap_socket(self.sock, server_hostname="localhost")
+        self.sock = context.wrap_socket(self.sock, server_hostname=HOST)
         self._file = self.sock.makefile("rb")
 
     def _say(self, line: bytes) -> None:

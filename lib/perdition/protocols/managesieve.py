@@ -94,6 +94,11 @@ class ClientSide:
                     self._sorry(f"Too many arguments, expected {command.decode()}, mate")
                 case b"STARTTLS", count if count and self.offer_tls and not self.in_tls:
                     self._sorry("Too many arguments, expected STARTTLS, mate")
+                case b"AUTHENTICATE", (1 | 2) if self.terms.must_start_tls(self.in_tls) and (
+                    not self.terms.compat
+                ):
+                    # Before the password is asked for.
+                    self._sorry("Mate, try STARTTLS first", "ENCRYPT-NEEDED")
                 case b"AUTHENTICATE", (1 | 2):
                     try:
                         return (yield from self._authenticate(*arguments))
@@ -207,9 +212,9 @@ class ClientSide:
     def _say(self, word: str, text: str) -> None:
         self.wire.say(word.encode() + b" " + _quote(encode(text)))
 
-    def _sorry(self, text: str) -> None:
+    def _sorry(self, text: str, code: str = "") -> None:
         self.wire.pause()
-        self._say("NO", text)
+        self._say(f"NO ({code})" if code else "NO", text)
 
     def _say_capabilities(self, text: str) -> None:
         """The capabilities in this state of the link; no mechanism where a log-in is refused."""

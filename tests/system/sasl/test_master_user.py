@@ -61,7 +61,7 @@ def test_pam_looks_at_the_password_and_the_master_user_logs_in(
     server = f"{HOST}:{knower.ports[LISTENERS[protocol]]}"
     pam: Options = {"authenticate_in": True, "pam_service": pam_service}
     program = start(protocol, {**LOUD, **pam, **master, "outgoing_server": server})
-    before = knower.log().count("Info: Login: user=<carol>")
+    before = knower.logins("carol")
     with CLIENTS[protocol](program.port) as client:
         assert set(client.mechanisms()) == {"PLAIN", "LOGIN"}
         wrong = client.authenticate("PLAIN", initial=coded("\0carol\0wrong"))
@@ -74,7 +74,7 @@ def test_pam_looks_at_the_password_and_the_master_user_logs_in(
         names = answers(coded("carol"), coded(LOCAL_SECRET))
         assert client.authenticate("LOGIN", names).accepted
         client.use()
-    assert knower.log().count("Info: Login: user=<carol>") == before + 2
+    knower.wait_logins(before + 2, "carol")
     program.wait_log('authorisation_id=NONE authentication_id="carol" .* status="ok"')
     program.stop()
     assert LOCAL_SECRET not in program.log()
@@ -89,10 +89,10 @@ def test_a_name_with_the_separator_in_it_does_not_lead_into_anothers_mailbox(
     server = f"{HOST}:{knower.ports[LISTENERS[protocol]]}"
     pam: Options = {"authenticate_in": True, "pam_service": pam_service}
     program = start(protocol, {**pam, **master, "outgoing_server": server})
-    before = knower.log().count("user=<bob>")
+    before = knower.logins("bob")
     with CLIENTS[protocol](program.port) as client:
         outcome = client.log_in("bob*admin", LOCAL_SECRET)
-    assert knower.log().count("user=<bob>") == before
+    assert knower.logins("bob") == before
     # As an authorisation identity it is a name like any other.
     assert outcome.accepted is (not master["outgoing_master_separator"])
 
@@ -105,12 +105,12 @@ def test_who_has_been_let_in_here_is_not_let_into_anothers_mailbox(
     server = f"{HOST}:{knower.ports[LISTENERS[protocol]]}"
     pam: Options = {"authenticate_in": True, "pam_service": pam_service}
     program = start(protocol, {**pam, **master, "outgoing_server": server})
-    before = knower.log().count("user=<bob>")
+    before = knower.logins("bob")
     with CLIENTS[protocol](program.port) as client:
         message = coded(f"bob\0carol\0{LOCAL_SECRET}")
         assert not client.authenticate("PLAIN", initial=message).accepted
         message = coded(f"carol\0carol\0{LOCAL_SECRET}")
         assert client.authenticate("PLAIN", initial=message).accepted
         client.use()
-    assert knower.log().count("user=<bob>") == before
+    assert knower.logins("bob") == before
     program.wait_log('authorisation_id="bob" authentication_id="carol" .* status="failed: ')
