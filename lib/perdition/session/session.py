@@ -85,6 +85,8 @@ class Session:
                     self.start_tls("Fatal error establishing TLS connection", implicit=False)
                     self.channel.flush(self.wire)
                 case Login() as login:
+                    if not self.options.compat:
+                        login = login.without_repetition()
                     established = Attempt(self, login).run()
                     if established is not None:
                         return established
