@@ -170,6 +170,9 @@ class Pki:
             "for names": lambda: pem(
                 certify("label", self.ca, names=["mail.example.org", "127.0.0.1"])
             ),
+            "local names": lambda: pem(
+                certify("localhost", self.ca, names=["localhost", "127.0.0.1"])
+            ),
             "other name": lambda: pem(certify("mail.example.org", self.ca)),
             "localhost": lambda: pem(certify("localhost", self.ca)),
             "broken name": lambda: pem(certify("127.0.0.1", self.ca, extension=BROKEN_NAME)),

@@ -106,6 +106,14 @@ class Login(NamedTuple):
         """The name whose mailbox is wanted: it is looked up, and changed by the options."""
         return self.user if self.authorisation is None else self.authorisation
 
+    def without_repetition(self) -> "Login":
+        """The same log-in, where both identities are one name with that name given once.
+
+        RFC 4616 has both mean the same; but one name goes to real servers without SASL as well,
+        the options change all of it, and a guessed password is logged like any other.
+        """
+        return self._replace(authorisation=None) if self.authorisation == self.user else self
+
 
 @dataclass(frozen=True, slots=True)
 class TlsWanted:

@@ -174,6 +174,8 @@ class Session:
                 case Told() as told:
                     self.meet_by(told)
                 case Login() as login:
+                    if not self.options.compat:
+                        login = login.without_repetition()
                     established = Attempt(self, login).run()
                     if established is not None:
                         return established
