@@ -110,6 +110,12 @@ def parse_list(text: str) -> tuple[str, ...]:
     return tuple(items if items[-1] else items[:-1])
 
 
+def show_list(items: Sequence[str]) -> str:
+    """Write a list; what is behind the last comma is dropped when it is read."""
+    text = ",".join(items)
+    return f"{text}," if items and not items[-1] else text
+
+
 def parse_networks(text: str) -> tuple[str, ...]:
     """Read names, addresses and networks; those that are networks must be so."""
     items = parse_list(text)
@@ -271,9 +277,9 @@ SECONDS = Kind("seconds", parse_number, str, NOT_A_NUMBER)
 OPTIONAL_SECONDS = Kind(
     "optional_seconds", parse_optional_number, show_optional_number, NOT_A_NUMBER
 )
-LIST = Kind("list", parse_list, ",".join)
-NETWORKS = Kind("networks", parse_networks, ",".join)
-QUERY_KEY = Kind("query_key", parse_query_key, ",".join)
+LIST = Kind("list", parse_list, show_list)
+NETWORKS = Kind("networks", parse_networks, show_list)
+QUERY_KEY = Kind("query_key", parse_query_key, show_list)
 STATE_LIST = Kind(
     "states", parse_states, show_states, UNKNOWN_STATE, accumulates=True, words=tuple(STATES)
 )
