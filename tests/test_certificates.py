@@ -55,6 +55,8 @@ def test_certificate_is_for_the_server(server, certificate):
         ("mail.example.org", info(dns=["mail.example.org\0.example.com"])),
         ("mail.example.org\0", info(dns=["mail.example.org"])),
         ("a..b", info(dns=["a..b"])),
+        ("", info(dns=[""])),
+        (".", info(common=["."])),
         ("x" * 64 + ".org", info(dns=["x" * 64 + ".org"])),
         ("10.0.0.1", info(addresses=["10.0.0.2"])),
         ("10.0.0.1", info(dns=["10.0.0.1"])),

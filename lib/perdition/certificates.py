@@ -86,7 +86,8 @@ def matches(server: str, info: Mapping[str, Any], *, san_only: bool = False) -> 
         wanted = server.rstrip(".").encode("idna").decode("ascii").lower()
     except UnicodeError:
         return False
-    return any(name_matches(wanted, name.rstrip(".").lower()) for name in names)
+    # Who is not named has no certificate, not even one with an empty name in it.
+    return bool(wanted) and any(name_matches(wanted, name.rstrip(".").lower()) for name in names)
 
 
 def name_matches(wanted: str, name: str) -> bool:

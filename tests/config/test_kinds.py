@@ -27,6 +27,8 @@ GOOD: list[tuple[Kind[Any], str, Any]] = [
     (kinds.LIST, "a", ("a",)),
     (kinds.LIST, "a,b,", ("a", "b")),
     (kinds.LIST, "a,,b", ("a", "", "b")),
+    (kinds.LIST, ",", ("",)),
+    (kinds.LIST, "a,,", ("a", "")),
     (kinds.LIST, " a, b", (" a", " b")),
     (kinds.ADDRESSES, "192.0.2.1,192.0.2.1/24,2001:db8::/32", None),
     (kinds.NETWORKS, "mail.example.com,192.0.2.1,192.0.2.1/24,2001:db8::/32", None),

@@ -124,6 +124,8 @@ def test_no_key_is_more_than_a_value(key: bytes, shown: str) -> None:
         ("ldap://host/dc=x?%s", "the key can stand in the name and in the filter"),
         ("ldap://host/dc=x??one?(uid=x)?BINDNAME=uid=%s", "the key can stand in the name and in"),
         ("ldap://host/dc=\udcff", "not UTF-8"),
+        ("ldap://host/dc=%00x%00", "a NUL"),
+        ("ldap://host/dc=x??one?(uid=\0x\0)", "a NUL"),
         ("ldaps://host/dc=x????StartTLS", "StartTLS is for ldap:// and version 3"),
         ("2:ldap://host/dc=x????!StartTLS", "StartTLS is for ldap:// and version 3"),
         ("ldaps://host/dc=x????X-TLS-CACERT=ca.pem", "X-TLS-CACERT: not a whole path: ca.pem"),

@@ -213,6 +213,39 @@ def test_no_answer_raises_anything_but_what_is_documented(name: str, text: bytes
         return
 
 
+def test_the_end_of_a_literal_and_what_follows_it_are_no_other_literal() -> None:
+    wire, client = Wire(), Wire()
+    server = side("imap4", wire, client)
+    assert play(server.negotiate(), wire, [b"* OK [CAPABILITY LITERAL+] hi\r\n"]) == Ready()
+    answer = b"* X {2}\r\na{3}\r\nflim07 OK in\r\n"
+    assert play(server.log_in(LOGIN), wire, [answer]).accepted
+    assert said(client) == b"* X {2}\r\na{3}\r\n"
+
+
+SIEVE_LITERALS = [
+    b"OK {2}\r\nhi\r\n",
+    b'"X" {7}\r\nOK "no"\r\nOK\r\n',
+]
+SIEVE_ANSWERS = [
+    b"OK (SASL {4}\r\nYg==) {2}\r\nin",
+    b"NO (TAG {3}\r\na b) {2}\r\nno",
+]
+
+
+@pytest.mark.parametrize("greeting", SIEVE_LITERALS)
+@pytest.mark.parametrize("answer", SIEVE_ANSWERS)
+def test_a_response_of_managesieve_may_have_several_literals(
+    greeting: bytes, answer: bytes
+) -> None:
+    wire = Wire()
+    server = side("sieve", wire)
+    assert play(server.negotiate(), wire, octets(b'"SASL" "PLAIN"\r\n' + greeting)) == Ready()
+    verdict = play(server.log_in(LOGIN), wire, octets(answer + b"\r\n"))
+    assert verdict.line == answer
+    assert verdict.accepted is answer.startswith(b"OK")
+    assert wire.take_unread() == b""
+
+
 def greeted(greeting: bytes, **more: object) -> tuple[ServerSide, Wire]:
     """A server that has said its greeting, and announces nothing else."""
     wire = Wire()

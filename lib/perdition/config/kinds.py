@@ -113,6 +113,12 @@ def parse_list(text: str) -> tuple[str, ...]:
     return tuple(items if items[-1] else items[:-1])
 
 
+def show_list(items: Sequence[str]) -> str:
+    """Write a list; what is behind the last comma is dropped when it is read."""
+    text = ",".join(items)
+    return f"{text}," if items and not items[-1] else text
+
+
 def parse_networks(text: str) -> tuple[str, ...]:
     """Read names, addresses and networks; those that are networks must be so."""
     items = parse_list(text)
@@ -297,11 +303,11 @@ SECONDS = Kind("seconds", parse_number, str, NOT_A_NUMBER)
 OPTIONAL_SECONDS = Kind(
     "optional_seconds", parse_optional_number, show_optional_number, NOT_A_NUMBER
 )
-LIST = Kind("list", parse_list, ",".join)
-DESTINATIONS = Kind("destinations", parse_destinations, ",".join)
-NETWORKS = Kind("networks", parse_networks, ",".join)
-ADDRESSES = Kind("addresses", parse_addresses, ",".join)
-QUERY_KEY = Kind("query_key", parse_query_key, ",".join)
+LIST = Kind("list", parse_list, X
+DESTINATIONS = Kind("destinations", parse_destinations, X
+NETWORKS = Kind("networks", parse_networks, X
+ADDRESSES = Kind("addresses", parse_addresses, X
+QUERY_KEY = Kind("query_key", parse_query_key, X
 STATE_LIST = Kind(
     "states", parse_states, show_states, UNKNOWN_STATE, accumulates=True, words=tuple(STATES)
 )

@@ -31,8 +31,9 @@ HOST_AND_NAME, FILTER = 0, 3
 # "%20servers" is a blank and a word.
 PLACE = re.compile(r"%%|%(?!\d\ds[A-Za-z])(\d{0,4})s")
 MALFORMED = re.compile(r"%(?![0-9A-Fa-f]{2})")
-# Stands on both sides of a place's width: no option has it, and decoding leaves it alone.
+# Stands on both sides of a place's width: decoding leaves it alone.
 MARK = "\0"
+NUL = re.compile(r"\0|%00")
 HOST = re.compile(r"(\[[0-9A-Za-z:.%]+\]|[^\s:/\[\]]+)(?::(\d{1,5}))?")
 # What is harmless in a name (RFC 4514) and in a filter (RFC 4515). Both let every other octet be
 # written as a backslash and two digits.
@@ -125,6 +126,8 @@ def read_option(option: str) -> Directory:
         MapFailed: it is wrong; the text says what, and has no password.
     """
     version, text = read_version(option)
+    if NUL.search(text):
+        raise MapFailed("ldap: a NUL in the URL")
     try:
         text.encode()
         url = ldapurl.LDAPUrl(marked(text))

@@ -556,13 +556,15 @@ class ServerSide:
 
     def _response(self) -> Talk[bytes]:
         """A response whole, with the literals in it (RFC 9051 section 4.3)."""
-        response = yield from self.wire.read_line(LINE_LIMIT)
-        while response.endswith(b"}") and (literal := LITERAL_AHEAD.search(response)):
+        line = response = yield from self.wire.read_line(LINE_LIMIT)
+        # The end of a literal and what follows it do not make another one.
+        while line.endswith(b"}") and (literal := LITERAL_AHEAD.search(line)):
             size = int(literal[1])
             if size + len(response) > RESPONSE_LITERAL_LIMIT:
                 raise ProtocolError("literal too long")
             octets = yield from self.wire.read_exactly(size)
-            response += b"\r\n" + octets + (yield from self.wire.read_line(LINE_LIMIT))
+            line = yield from self.wire.read_line(LINE_LIMIT)
+            response += b"\r\n" + octets + line
             if len(response) > RESPONSE_LITERAL_LIMIT:
                 raise ProtocolError("response too long")
         return response

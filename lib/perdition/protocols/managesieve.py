@@ -36,6 +36,8 @@ QUOTED = re.compile(rb'"((?:[^"\\]|\\.)*)"')
 # In front of the octets of a literal: no atom of a line begins with it.
 LITERAL_MARK = b"\n"
 LITERAL = re.compile(rb"\{(\d{1,10})\+?\}$")
+# The same in a response that was read whole
+LITERAL_INSIDE = re.compile(rb"\{(\d{1,10})\+?\}\r\n")
 # resp-code-sasl = "SASL" SP string
 SUCCESS_DATA = re.compile(rb'OK \(SASL (?:"([^"]*)"|\{\d+\+?\}\r\n([^)]*))\)', re.IGNORECASE)
 
@@ -258,7 +260,7 @@ class ServerSide:
             return READY
         if b"STARTTLS" in self.capabilities:
             self.wire.say(b"STARTTLS")
-            answer = yield from self.wire.read_line(LINE_LIMIT)
+            answer = yield from self._response()
             if not _is_ok(answer):
                 return Verdict(False, protocols.NEGOTIATION_FAILED)
             self.asked_for_tls = True
@@ -293,17 +295,10 @@ class ServerSide:
 
     def _outcome(self) -> Talk[Verdict | Challenge]:
         """The next word of the server in AUTHENTICATE."""
-        answer = yield from self.wire.read_line(LINE_LIMIT)
-        if literal := LITERAL.search(answer):
-            # The rest would reach the client without its beginning.
-            if int(literal[1]) > LITERAL_LIMIT:
-                raise ProtocolError("literal too long")
-            octets = yield from self.wire.read_exactly(int(literal[1]))
-            rest = yield from self.wire.read_line(LINE_LIMIT)
-            if literal.start() == 0:
-                return sasl.challenge(octets)
-            answer += b"\r\n" + octets + rest
-        elif answer.startswith(b'"'):
+        answer = yield from self._response()
+        if literal := LITERAL_INSIDE.match(answer):
+            return sasl.challenge(answer[literal.end() :][: int(literal[1])])
+        if answer.startswith(b'"'):
             return sasl.challenge(_string(answer) or b"")
         if not _is_ok(answer):
             return Verdict(False, protocols.REFUSED, answer, code=codes.code_in(answer))
@@ -330,20 +325,34 @@ class ServerSide:
         ours = rb'OK "perdition ready on \S+ ' + self.terms.token.encode() + rb'"'
         return re.fullmatch(ours, greeting) is not None
 
+    def _response(self) -> Talk[bytes]:
+        """A line whole, with the literals in it: of a response, there may be several.
+
+        What is left unread would be taken for the next one, or reach the client by itself.
+
+        Raises:
+            ProtocolError: they are too long.
+        """
+        line = response = yield from self.wire.read_line(LINE_LIMIT)
+        while literal := LITERAL.search(line):
+            if int(literal[1]) > LITERAL_LIMIT or len(response) > LINE_LIMIT:
+                raise ProtocolError("literal too long")
+            octets = yield from self.wire.read_exactly(int(literal[1]))
+            line = yield from self.wire.read_line(LINE_LIMIT)
+            response += b"\r\n" + octets + line
+        return response
+
     def _take_capabilities(self) -> Talk[bytes]:
         """Read what the server announces, up to the line that begins with an atom: returned."""
         self.capabilities = {}
         for _ in range(CAPABILITY_LIMIT):
-            line = yield from self.wire.read_line(LINE_LIMIT)
+            line = yield from self._response()
             name = QUOTED.match(line)
             if not name:
                 return line
-            value = line[name.end() :].strip()
-            if literal := LITERAL.match(value):
-                if int(literal[1]) > LITERAL_LIMIT:
-                    raise ProtocolError("literal too long")
-                value = yield from self.wire.read_exactly(int(literal[1]))
-                yield from self.wire.read_line(LINE_LIMIT)
+            value = line[name.end() :].strip(b" ")
+            if literal := LITERAL_INSIDE.match(value):
+                value = value[literal.end() :][: int(literal[1])]
             elif quoted := QUOTED.match(value):
                 value = quoted[1]
             self.capabilities[name[1].upper()] = value
