@@ -36,8 +36,8 @@ QUOTED = re.compile(rb'"((?:[^"\\]|\\.)*)"', re.DOTALL)
 LITERAL = re.compile(rb"\{(\d{1,20})(\+?)\}")
 # The same at the end of a line of the server, which waits for nothing
 LITERAL_AHEAD = re.compile(rb"\{(\d{1,20})\}$")
-# resp-text-code = "[" capability-data "]", in the greeting
-CAPABILITY_CODE = re.compile(rb"\* OK \[CAPABILITY ([^]]*)\]", re.IGNORECASE)
+# resp-text-code = "[" capability-data "]", in the greeting and in the answer to LOGIN
+CAPABILITY_CODE = re.compile(rb"(?:\* )?OK \[CAPABILITY ([^]]*)\]", re.IGNORECASE)
 TAG_CHARACTERS = string.digits + string.ascii_lowercase + string.ascii_uppercase
 TAGS = tuple(f"flim{a}{b}".encode() for a in TAG_CHARACTERS for b in TAG_CHARACTERS)
 # RFC 7888 section 5: what LITERAL- lets be sent without being waited for.
@@ -234,7 +234,7 @@ class ServerSide:
             tag = self._command(b"LOGIN {%d+}" % len(user))
             self.wire.say(b"%b {%d+}" % (user, len(login.password)))
             self.wire.say(login.password, secret=True)
-            return (yield from self._tagged(tag))
+            return self._told((yield from self._tagged(tag)))
         tag = self._command(b"LOGIN {%d}" % len(user))
         answer = yield from self._tagged_or_continuation(tag)
         if answer is None:
@@ -243,6 +243,16 @@ class ServerSide:
         if answer is None:
             self.wire.say(login.password, secret=True)
             answer = yield from self._tagged(tag)
+        return self._told(answer)
+
+    def _told(self, answer: Verdict) -> Verdict:
+        """The answer to LOGIN; the client is told what the server announces with it.
+
+        The tagged response does not reach the client, which gets our text. A server that has been
+        asked before LOGIN, as 2.2 asks always, announces it in an untagged one (Dovecot does).
+        """
+        if self.announced and answer.accepted and (code := CAPABILITY_CODE.match(answer.line)):
+            self.client.say(b"* CAPABILITY " + code[1])
         return answer
 
     def leave(self) -> Talk[None]:
