@@ -68,16 +68,17 @@ bench: $(BENCH_STAMP)
 # Built in a copy, so that nothing is left in the checkout and beside it; with Debian's Python, even
 # where another one comes first.
 DEB_FILES = CHANGELOG.md LICENSE README.md conf debian docs init lib pyproject.toml setup.py
-DEB_BUILD = build/deb/perdition
+DEB_BUILD = build/deb
+DIST = dist
 
 deb:
-	@command -v dpkg-buildpackage dh pybuild >/dev/null || \
-	    { echo "To build packages: apt-get install dpkg-dev debhelper dh-python"; exit 1; }
-	rm -rf build/deb
-	mkdir -p $(DEB_BUILD) dist
-	tar -c --exclude=__pycache__ --exclude='*.egg-info' $(DEB_FILES) | tar -x -C $(DEB_BUILD)
-	cd $(DEB_BUILD) && PATH=/usr/sbin:/usr/bin:/sbin:/bin dpkg-buildpackage -us -uc -b
-	mv build/deb/*.deb build/deb/*.changes build/deb/*.buildinfo dist/
+	@command -v dpkg-buildpackage >/dev/null && command -v dh >/dev/null || \
+	    { echo "What packages are built with is missing: apt-get build-dep ./"; exit 1; }
+	rm -rf $(DEB_BUILD)
+	mkdir -p $(DEB_BUILD)/perdition $(DIST)
+	tar -c --exclude=__pycache__ --exclude='*.egg-info' $(DEB_FILES) | tar -x -C $(DEB_BUILD)/perdition
+	cd $(DEB_BUILD)/perdition && PATH=/usr/sbin:/usr/bin:/sbin:/bin dpkg-buildpackage -us -uc -b
+	mv $(DEB_BUILD)/*.deb $(DEB_BUILD)/*.changes $(DEB_BUILD)/*.buildinfo $(DIST)/
 
 clean:
 	rm -rf $(VENV) build dist bench/build bench/results .pytest_cache .mypy_cache .ruff_cache .hypothesis lib/*.egg-info

@@ -21,8 +21,8 @@ SUITE = "bookworm"
 MIRROR = "http://deb.debian.org/debian"
 # What has the original, and what ours depends on.
 INCLUDED = (
-    *("perdition", "perdition-ldap", "make", "python3", "python3-configobj", "python3-daemon"),
-    *("python3-ldap", "python3-setproctitle", "python3-tqdm"),
+    *("perdition", "perdition-ldap", "make", "python3", "python3-bsddb3", "python3-configobj"),
+    *("python3-daemon", "python3-ldap", "python3-setproctitle", "python3-tqdm"),
 )
 INSTALL_SECONDS = 600
 COMMAND_SECONDS = 300
