@@ -30,7 +30,7 @@ def shared() -> list[tuple[str, list[str]]]:
     return list(found.items())
 
 
-TLS = ["pyOpenSSL>=24"]
+TLS = ["pyOpenSSL>=23"]
 BENCH = ["matplotlib>=3.7"]
 # What maps need beside the program, by the names of their extras.
 SQLALCHEMY = "sqlalchemy>=1.4"
@@ -40,22 +40,29 @@ MAPS = {
     "ldap": ["python-ldap>=3.4"],
     "mysql": [SQLALCHEMY, "pymysql>=1.0"],
     "odbc": [SQLALCHEMY, "pyodbc>=4.0"],
-    "postgresql": [SQLALCHEMY, "psycopg[binary]>=3.1"],
+    # SQLAlchemy knows psycopg 3 from its version 2 on.
+    "postgresql": ["sqlalchemy>=2", "psycopg[binary]>=3.1"],
     "redis": ["redis>=4.3"],
     "sql": [SQLALCHEMY],
 }
 ALL_MAPS = sorted({each for needed in MAPS.values() for each in needed})
 DEMO = ["pymap[sieve]>=0.36", "cryptography>=42"]
 TEST = [
+    "build>=1",
+    "check-manifest>=0.49",
     "coverage>=7.10",
     "cryptography>=42",
     "hypothesis>=6",
     "mypy>=1.10",
-    "pyOpenSSL>=24",
+    *TLS,
     "pytest>=8",
     "pytest-timeout>=2",
     "pytest-xdist>=3",
     "ruff>=0.5",
+    "scramp>=1.5",
+    # The first that makes wheels without a package of that name.
+    "setuptools>=70.1",
+    "twine>=5",
     "types-PyMySQL",
     "types-tqdm",
 ]
@@ -67,12 +74,14 @@ setup(
     long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="MIT",
+    license_files=["LICENSE"],
+    keywords=["imap", "mail", "managesieve", "pop3", "proxy"],
     python_requires=">=3.11",
     package_dir={"": "lib"},
     packages=find_packages("lib"),
     package_data={"perdition": ["py.typed"]},
     data_files=shared(),
-    install_requires=["configobj>=5.0.8", "python-daemon>=3.0", "setproctitle>=1.3", "tqdm>=4.64"],
+    install_requires=["configobj>=5.0.8", "python-daemon>=2.3", "setproctitle>=1.3", "tqdm>=4.64"],
     extras_require={
         **MAPS,
         "all": [*ALL_MAPS, *TLS],
@@ -84,6 +93,7 @@ setup(
     entry_points={
         "console_scripts": [
             "perdition=perdition.cli:main",
+            "perdition-install=perdition.tools.install:main",
             *(f"perdition.{service}=perdition.cli:main" for service in SERVICES),
             "makebdb=perdition.tools.makebdb:main",
             "makegdbm=perdition.tools.makegdbm:main",
@@ -98,8 +108,11 @@ setup(
         "Environment :: No Input/Output (Daemon)",
         "Intended Audience :: System Administrators",
         "Operating System :: POSIX :: Linux",
-        "Programming Language :: Python :: 3",
+        "Programming Language :: Python :: 3 :: Only",
+        "Programming Language :: Python :: 3.11",
         "Topic :: Communications :: Email :: Post-Office :: IMAP",
         "Topic :: Communications :: Email :: Post-Office :: POP3",
+        "Topic :: Internet :: Proxy Servers",
+        "Typing :: Typed",
     ],
 )

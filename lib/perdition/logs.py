@@ -129,6 +129,11 @@ def closing(who: Who, received: int, sent: int) -> str:
     return f"Closing session: {who} received={received} sent={sent}"
 
 
+def forbidden(who: Who) -> str:
+    """A client has used UNAUTHENTICATE, which is not let through."""
+    return f"UNAUTHENTICATE is not let through: {who}"
+
+
 def closing_null(who: Who) -> str:
     """A client took its leave without a log-in."""
     return f"Closing NULL session: {who}"

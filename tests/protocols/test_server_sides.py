@@ -1,4 +1,4 @@
-"""What real servers say, and what comes of it."""
+"""What real servers say, and what comes of it, in the words of 2.2."""
 
 import itertools
 
@@ -27,7 +27,7 @@ LOGIN = Login("ann", b"sesame")
 
 
 def side(name: str, wire: Wire, client: Wire | None = None, **more: object) -> ServerSide:
-    terms = Terms("", "", "0123abcd")._replace(**more)  # type: ignore[arg-type]
+    terms = Terms("", "", "0123abcd", compat=True)._replace(**more)  # type: ignore[arg-type]
     made: ServerSide = SIDES[name](wire, terms, client=client or Wire(), tags=imap4.tags())
     return made
 

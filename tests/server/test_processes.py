@@ -125,7 +125,8 @@ def test_hup_reads_the_map_again_and_a_broken_one_changes_nothing(
     client = program.connect()
     with closing(client):
         client.ask("USER ann")
-        assert client.ask("PASS x") == b"-ERR failed: Could not connect to server\r\n"
+        answer = client.ask("PASS x")
+        assert answer == b"-ERR [SYS/TEMP] failed: Could not connect to server\r\n"
     popmap.write_text("^bob$: 127.0.0.1:1\n")
     before = program.workers()
     program.kill(signal.SIGHUP)
@@ -234,8 +235,6 @@ def test_the_oldest_connection_without_a_login_gives_way(start: Start) -> None:
     with closing(*clients):
         assert clients[0].line() == b""
         assert clients[1].line() == b""
-        assert clients[4].ask("CAPA").startswith(b"+OK")
-        clients[4].line(), clients[4].line(), clients[4].line()
         clients[4].log_in()
 
 

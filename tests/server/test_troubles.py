@@ -113,7 +113,8 @@ def test_a_login_without_a_descriptor_for_the_real_server_fails_and_may_be_repea
     with closing(client):
         with without_descriptors(worker):
             client.ask("USER ann")
-            assert client.ask("PASS sesame") == b"-ERR failed: Could not connect to server\r\n"
+            answer = client.ask("PASS sesame")
+            assert answer == b"-ERR [SYS/TEMP] failed: Could not connect to server\r\n"
         client.log_in()
 
 

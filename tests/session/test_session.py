@@ -33,7 +33,7 @@ REFUSED = [
     "server> -ERR",
     "server< QUIT",
     "server> +OK",
-    "client< -ERR failed: Re-Authentication Failure",
+    "client< -ERR [AUTH] failed: Re-Authentication Failure",
     'log status="failed: Re-Authentication Failure"',
 ]
 

@@ -176,6 +176,9 @@ class Stage:
             if not self.thread.is_alive():
                 break
         assert not self.thread.is_alive()
+        # Or just before it ended.
+        if self.servers.ours is not None:
+            self.servers.ours.close()
         if self.established is not None:
             self.established.client.close()
             self.established.server.close()

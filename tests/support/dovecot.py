@@ -61,10 +61,6 @@ disable_plaintext_auth = no
 ssl_cert = <{home}/pem
 ssl_key = <{home}/pem
 mail_location = sdbox:~/mail
-passdb {{
-  driver = static
-  args = password={password}
-}}
 userdb {{
   driver = static
   args = uid={uid} gid={gid} home={home}/users/%u
@@ -76,9 +72,6 @@ ssl_server_cert_file = {home}/pem
 ssl_server_key_file = {home}/pem
 mail_driver = sdbox
 mail_path = ~/mail
-passdb static {{
-  password = {password}
-}}
 userdb static {{
   fields {{
     uid = {uid}
@@ -87,6 +80,11 @@ userdb static {{
   }}
 }}
 """,
+}
+# Whoever has the password is let in.
+EVERYBODY = {
+    (2, 3): f"passdb {{\n  driver = static\n  args = password={PASSWORD}\n}}\n",
+    (2, 4): f"passdb static {{\n  password = {PASSWORD}\n}}\n",
 }
 # Certificates for those who ask for a name.
 NAMED = {
@@ -127,8 +125,8 @@ def version(program: str) -> tuple[int, int]:
 def configuration(
     of: tuple[int, int], home: Path, account: Account, ports: Mapping[str, int]
 ) -> str:
-    """The text of a configuration file."""
-    values = {**account._asdict(), "home": home, "password": PASSWORD}
+    """The text of a configuration file, without the passdbs."""
+    values = {**account._asdict(), "home": home}
     text = FIRST[of] + COMMON.format_map(values) + SETTINGS[of].format_map(values)
     for service in dict.fromkeys(LISTENERS.values()):
         text += f"service {service} {{\n  chroot =\n  service_count = 0\n  process_min_avail = 1\n"
@@ -141,6 +139,18 @@ def configuration(
     return text
 
 
+class More(NamedTuple):
+    """What a Dovecot has in its configuration for a test.
+
+    Attributes:
+        text: for the configuration file, with the passdbs; $home stands for the folder of files.
+        files: their texts by their names; $home stands for their folder there as well.
+    """
+
+    text: str
+    files: Mapping[str, str] = MappingProxyType({})
+
+
 class Dovecot:
     """A Dovecot with mailboxes of its own, while used as a context.
 
@@ -148,15 +158,23 @@ class Dovecot:
         ports: where it listens, by the names of LISTENERS.
     """
 
-    def __init__(self, pem: bytes, named: Mapping[str, bytes] = MappingProxyType({})) -> None:
+    def __init__(
+        self,
+        pem: bytes,
+        named: Mapping[str, bytes] = MappingProxyType({}),
+        more: More | None = None,
+    ) -> None:
         """Prepare one.
 
         Args:
             pem: its certificate and key.
             named: other ones, for clients that ask for a name (SNI).
+            more: its passdbs, written for Dovecot 2.3; without them whoever has the password is
+                a user.
         """
         self._pem = pem
         self._named = named
+        self._more = more
         self._stack = contextlib.ExitStack()
         self.ports: Mapping[str, int] = {}
 
@@ -187,6 +205,14 @@ class Dovecot:
             file = home / f"pem.{name}"
             file.write_bytes(pem)
             text += NAMED[of].format(name=name, file=file)
+        if self._more is None:
+            text += EVERYBODY[of]
+        elif of != (2, 3):
+            lacking(f"Dovecot {of}: the passdbs of this test are written for 2.3")
+        else:
+            text += self._more.text.replace("$home", str(home))
+            for name, content in self._more.files.items():
+                (home / name).write_text(content.replace("$home", str(home)))
         (home / "conf").write_text(text)
         for path in (home, *home.iterdir()):
             os.chown(path, account.uid, account.gid)

@@ -27,7 +27,7 @@ def verdicts(oracle: str, *more: str) -> dict[str, str]:
     """What the oracle says of each case."""
     with tempfile.TemporaryDirectory() as directory:
         report = pathlib.Path(directory, "report.json")
-        candidate = f"{sys.executable} {ROOT / 'perdition.py'}"
+        candidate = f"{sys.executable} {ROOT / 'perdition.py'} --compat 2.2"
         command = [sys.executable, oracle, "--candidate", candidate, "--no-reference"]
         subprocess.run([*command, "--json", report, *more], check=False)
         cases = json.loads(report.read_text(encoding="utf-8"))["cases"]

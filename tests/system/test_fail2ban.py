@@ -41,7 +41,9 @@ def serve(protocol: str, sock: socket.socket) -> None:
         sock.sendall(b"* OK [CAPABILITY IMAP4rev1 LITERAL+] ready\r\n")
         tag = read_line(sock).split()[0]
         read_line(sock)
-        sock.sendall(tag + (b" OK in\r\n" if b"good" in read_line(sock) else b" NO no\r\n"))
+        sock.sendall(
+            tag + (b" OK [CAPABILITY X] in\r\n" if b"good" in read_line(sock) else b" NO no\r\n")
+        )
     else:
         sock.sendall(b'"SASL" "PLAIN"\r\nOK\r\n')
         good = PLAIN["good"].encode() in read_line(sock)

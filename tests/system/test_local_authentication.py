@@ -97,7 +97,8 @@ def test_who_pam_refuses_does_not_reach_the_real_server(
     name, told = service
     with ScriptedServer() as server:
         program = start("POP3", options(server, name))
-        assert log_in(program.port, "ann", b"wrong") == b"-ERR Authentication failure, mate\r\n"
+        answer = log_in(program.port, "ann", b"wrong")
+        assert answer == b"-ERR [AUTH] Authentication failure, mate\r\n"
         line = program.wait_log('Auth: .*authentication_id="ann".*status="(.*)"')
         assert line[1] == "failed: local authentication failure"
         assert accepted(program.port, "ann", server) == b"USER ann\r\n"

@@ -76,7 +76,9 @@ def test_five_megabytes_come_as_they_are(proxy: Perdition, dovecot: Dovecot) -> 
 def test_after_a_wrong_password_the_right_one_is_taken(proxy: Perdition) -> None:
     with connected(proxy) as pop:
         pop.user("ann-pop-twice")
-        with pytest.raises(poplib.error_proto, match="-ERR failed: Re-Authentication Failure"):
+        with pytest.raises(
+            poplib.error_proto, match=r"-ERR \[AUTH\] failed: Re-Authentication Failure"
+        ):
             pop.pass_("wrong")
         pop.user("ann-pop-twice")
         assert pop.pass_(PASSWORD) == b"+OK You are so in"
@@ -92,7 +94,13 @@ def test_capabilities_are_ours_before_the_login_and_the_real_servers_after(
     proxy: Perdition,
 ) -> None:
     with connected(proxy) as pop:
-        assert pop.capa() == {"UIDL": [], "USER": []}
+        assert pop.capa() == {
+            "UIDL": [],
+            "USER": [],
+            "SASL": ["PLAIN", "LOGIN"],
+            "RESP-CODES": [],
+            "AUTH-RESP-CODE": [],
+        }
         pop.user("ann-pop-caps")
         pop.pass_(PASSWORD)
         assert "PIPELINING" in pop.capa()

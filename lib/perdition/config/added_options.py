@@ -64,6 +64,16 @@ class AddedOptions(GeneralOptions):
         "Hosts, addresses and networks that client_server_specification may name. Empty: any.",
         metavar="HOST[,HOST...]",
     )
+    outgoing_destinations: tuple[str, ...] = option(
+        (),
+        kinds.DESTINATIONS,
+        "How single real servers are spoken to. PATTERN is a host, a domain that begins with a "
+        "dot, an address or a network; the first that matches counts. Keys are tls (none, ssl, "
+        "starttls, starttls_force), name and ca (what the certificate is checked for, and by), pin "
+        "(sha256:HEX of the key) and client (none, proxy_v1, proxy_v2, id, xclient). What the map "
+        "or outgoing_server says of a server goes over it.",
+        metavar="PATTERN;KEY=VALUE[;...][,...]",
+    )
     map_failure: str = option(
         "temporary",
         kinds.MAP_FAILURE_KIND,
@@ -107,6 +117,55 @@ class AddedOptions(GeneralOptions):
         kinds.TEXT,
         "The file in /etc/pam.d that says how authenticate_in looks at names and passwords.",
         metavar="NAME",
+    )
+    sasl_mechanisms: tuple[str, ...] = option(
+        ("PLAIN", "LOGIN"),
+        kinds.MECHANISM_LIST,
+        "SASL mechanisms that clients may use: PLAIN and LOGIN; EXTERNAL, by certificate; and, if "
+        "the real servers have them, OAUTHBEARER, XOAUTH2, SCRAM-SHA-1 and SCRAM-SHA-256, of which "
+        "no password is seen here. Empty for none. With compat there is PLAIN in ManageSieve only.",
+        metavar="MECHANISM[,MECHANISM...]",
+    )
+    route_by: str = option(
+        "authorisation",
+        kinds.ROUTE_BY_KIND,
+        "The name that is looked up where a client gives two: the authorisation identity, whose "
+        "mailbox it wants, or the authentication identity, whose password it has.",
+        metavar="IDENTITY",
+    )
+    outgoing_master_user: str = option(
+        "",
+        kinds.TEXT,
+        "User who may log in for others at the real servers. It is used for clients that have been "
+        "authenticated here: by authenticate_in, or by certificate (EXTERNAL). Empty for none.",
+        metavar="NAME",
+    )
+    outgoing_master_password_file: str = option(
+        "",
+        kinds.FILE,
+        "File whose first line is the password of outgoing_master_user; read before root is given "
+        "up.",
+        metavar="FILENAME",
+    )
+    outgoing_master_separator: str = option(
+        "",
+        kinds.TEXT,
+        "What stands between the user and outgoing_master_user where one name has to say both, as "
+        "in Dovecot's user*master. Empty: the user is the authorisation identity of SASL PLAIN.",
+        metavar="STRING",
+    )
+    unauthenticate: bool = flag(
+        "Let clients take their log-in back where the real server announces UNAUTHENTICATE (RFC "
+        "8437, RFC 5804), and log in there as somebody else, past the map and the log. Without it "
+        "such a command ends the session. It is never announced."
+    )
+    compat: str = option(
+        "",
+        kinds.COMPAT_KIND,
+        "2.2: tell clients and real servers what that version told them, and no more: no response "
+        "codes, no SASL but PLAIN in ManageSieve, nothing announced that is not in the list of "
+        "the protocol.",
+        metavar="VERSION",
     )
     lookup: str = option(
         "",

@@ -7,6 +7,7 @@ from perdition.config import ConfigError
 from perdition.config.kinds import PROTO_VERSIONS
 from perdition.config.options import DEFAULTS, Options
 from perdition.config.settings import Given, Level
+from perdition.parameters import BadParameters
 
 ORDER = list(PROTO_VERSIONS)
 SIDES = ("listen", "outgoing")
@@ -41,11 +42,42 @@ def check(options: Options, given: Level) -> None:
     if descriptor and file and file.text:
         message = "Only one of ssl_passphrase_fd and ssl_passphrase_file may be specified"
         raise conflict(descriptor, file, message)
+    check_master_user(options, given)
+    for name in ("ssl_no_cert_verify", "ssl_no_client_cert_verify"):
+        if options.ssl_client_cert_user and getattr(options, name):
+            message = "a certificate that nobody has verified names no user"
+            raise conflict(given["ssl_client_cert_user"], given[name], message)
     try:
         for item in options.outgoing_server:
-            net.parse_item(item, options.domain_delimiter)
-    except net.Ambiguous as error:
+            net.parse_destination(item, options.domain_delimiter)
+    except (net.Ambiguous, BadParameters) as error:
         raise ConfigError(f"{given['outgoing_server'].where}: outgoing_server {error}") from error
+
+
+def check_master_user(options: Options, given: Level) -> None:
+    """Check that somebody is authenticated here before another one's password is used for him.
+
+    Raises:
+        ConfigError: nobody is, or there is no such password.
+    """
+    by_certificate = "EXTERNAL" in options.sasl_mechanisms and not options.compat
+    if by_certificate and not options.outgoing_master_user:
+        raise ConfigError(
+            f"{given['sasl_mechanisms'].where}: EXTERNAL in sasl_mechanisms needs "
+            "outgoing_master_user: a certificate is no password for the real server"
+        )
+    if not options.outgoing_master_user:
+        return
+    where = given["outgoing_master_user"].where
+    if not options.outgoing_master_password_file:
+        raise ConfigError(
+            f"{where}: outgoing_master_user needs outgoing_master_password_file as well"
+        )
+    if not (options.authenticate_in or by_certificate):
+        raise ConfigError(
+            f"{where}: outgoing_master_user needs authenticate_in, or EXTERNAL in sasl_mechanisms: "
+            "else nobody looks at passwords here"
+        )
 
 
 def conflict(one: Given, other: Given, message: str) -> ConfigError:
@@ -67,6 +99,12 @@ def warnings(options: Options, given: Level) -> list[str]:
             found.append(
                 f"{given[name].where}: {name}: has no effect, for TLS does not compress any more: "
                 "what is said could be guessed from how well it is compressed"
+            )
+    for name in ("ssl_no_cert_verify", "ssl_no_client_cert_verify"):
+        if options.ssl_crl_file and getattr(options, name):
+            found.append(
+                f"{given['ssl_crl_file'].where}: ssl_crl_file: has no effect, for with {name} "
+                "clients are not asked for certificates"
             )
     for name in (f"ssl_{side}_{end}_proto_version" for side in SIDES for end in ("min", "max")):
         if getattr(options, name) == "sslv3" and name in given:

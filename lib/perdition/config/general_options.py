@@ -122,7 +122,7 @@ class GeneralOptions:
         metavar="GROUP",
         mask=(0, 0x800),
     )
-    help: bool = flag("Show this text and exit.", short="h", in_file=False)
+    help: bool = flag("Say which options there are, and exit.", short="h", in_file=False)
     capability: str = option(
         "",
         kinds.TEXT,

@@ -7,10 +7,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
+from perdition.certificates import USER_FIELDS
 from perdition.config.ssl_mode import WORDS as SSL_MODES
 from perdition.config.ssl_mode import SslMode as SslMode  # noqa: PLC0414 - part of this vocabulary
 from perdition.config.ssl_mode import show_ssl_mode
 from perdition.identity import AddDomain, State, check_key_format
+from perdition.parameters import BadParameters, parse_rule
+from perdition.protocols.sasl import MECHANISMS
 
 T = TypeVar("T")
 MOST = 2**31 - 1
@@ -34,6 +37,8 @@ PROTO_VERSIONS = {
 }
 LOG_PASSWD = ("never", "fail", "ok", "always")
 MAP_FAILURE = ("temporary", "default_server")
+ROUTE_BY = ("authorisation", "authentication")
+COMPAT = ("2.2",)
 TRUTH = {"yes": True, "true": True, "on": True, "no": False, "false": False, "off": False}
 
 
@@ -55,7 +60,9 @@ class Kind(Generic[T]):
         show: from a value to a text that gives it.
         complaint: what 2.2 says of a bad value; empty where it says nothing.
         is_shown_usage: whether a bad value in a file is answered with the usage text too.
-        accumulates: whether a repeated option adds to what was given, else the last one wins.
+        accumulates: whether a repeated option adds to what was given, else the last one wins. A
+            value is then a list.
+        words: the values that there are, or those in a list; none where any text may be one.
     """
 
     name: str
@@ -64,6 +71,7 @@ class Kind(Generic[T]):
     complaint: str = ""
     is_shown_usage: bool = False
     accumulates: bool = False
+    words: tuple[str, ...] = ()
 
 
 def one_of(words: Any) -> str:
@@ -115,6 +123,17 @@ def parse_networks(text: str) -> tuple[str, ...]:
             raise BadValue(f"{item!r} is not a network such as 192.0.2.0/24", item) from None
         if not item:
             raise BadValue("has an empty item", item)
+    return items
+
+
+def parse_destinations(text: str) -> tuple[str, ...]:
+    """Read patterns of real servers with what is said of them."""
+    items = tuple(item.strip(" ") for item in parse_list(text))
+    for item in items:
+        try:
+            parse_rule(item)
+        except BadParameters as error:
+            raise BadValue(str(error), item) from None
     return items
 
 
@@ -182,6 +201,20 @@ def parse_pid_file(text: str) -> str:
     if text and not text.startswith("/"):
         raise BadValue("must begin with /, or be empty for no file", text)
     return text
+
+
+def parse_mechanisms(text: str) -> tuple[str, ...]:
+    """Read names of SASL mechanisms, with commas or blanks between them."""
+    names = tuple(text.upper().replace(",", " ").split())
+    for name in names:
+        if name not in MECHANISMS:
+            raise BadValue(one_of(MECHANISMS), name)
+    return names
+
+
+def parse_optional_word(words: Sequence[str], text: str) -> str:
+    """Read one of these words, or nothing."""
+    return parse_word(words, text) if text else ""
 
 
 def parse_word(words: Sequence[str], text: str) -> str:
@@ -252,16 +285,31 @@ OPTIONAL_SECONDS = Kind(
     "optional_seconds", parse_optional_number, show_optional_number, NOT_A_NUMBER
 )
 LIST = Kind("list", parse_list, ",".join)
+DESTINATIONS = Kind("destinations", parse_destinations, ",".join)
 NETWORKS = Kind("networks", parse_networks, ",".join)
 QUERY_KEY = Kind("query_key", parse_query_key, ",".join)
-STATE_LIST = Kind("states", parse_states, show_states, UNKNOWN_STATE, accumulates=True)
+STATE_LIST = Kind(
+    "states", parse_states, show_states, UNKNOWN_STATE, accumulates=True, words=tuple(STATES)
+)
 ADD_DOMAIN = Kind(
-    "states_and_depth", parse_add_domain, show_add_domain, UNKNOWN_STATE, accumulates=True
+    "states_and_depth",
+    parse_add_domain,
+    show_add_domain,
+    UNKNOWN_STATE,
+    accumulates=True,
+    words=tuple(STATES),
 )
 SSL_MODE = Kind(
-    "ssl_modes", parse_ssl_mode, show_ssl_mode, "unknown ssl_mode: {word}", accumulates=True
+    "ssl_modes",
+    parse_ssl_mode,
+    show_ssl_mode,
+    "unknown ssl_mode: {word}",
+    accumulates=True,
+    words=tuple(SSL_MODES),
 )
-PROTOCOL = Kind("protocol", parse_protocol, str, 'Unknown protocol: "{word}"', True)
+PROTOCOL = Kind(
+    "protocol", parse_protocol, str, 'Unknown protocol: "{word}"', True, words=PROTOCOLS
+)
 PID_FILE = Kind("pid_file", parse_pid_file, str, 'Invalid pid file: "{word}"', True)
 LOG_PASSWD_KIND = Kind(
     "log_passwd",
@@ -269,9 +317,25 @@ LOG_PASSWD_KIND = Kind(
     str,
     'Invalid log_passwd mode: "{word}"',
     True,
+    words=LOG_PASSWD,
 )
-MAP_FAILURE_KIND = Kind("map_failure", functools.partial(parse_word, MAP_FAILURE), str)
+MAP_FAILURE_KIND = Kind(
+    "map_failure", functools.partial(parse_word, MAP_FAILURE), str, words=MAP_FAILURE
+)
+MECHANISM_LIST = Kind("mechanisms", parse_mechanisms, " ".join, words=MECHANISMS)
+ROUTE_BY_KIND = Kind("route_by", functools.partial(parse_word, ROUTE_BY), str, words=ROUTE_BY)
+COMPAT_KIND = Kind("compat", functools.partial(parse_optional_word, COMPAT), str, words=COMPAT)
+CERT_FIELD = Kind(
+    "cert_field",
+    functools.partial(parse_word, ("", *sorted(USER_FIELDS))),
+    str,
+    words=tuple(sorted(USER_FIELDS)),
+)
 DELIMITER = Kind("delimiter", parse_delimiter, str)
-MIN_VERSION = Kind("min_version", parse_min_version, str, "Unknown {name}")
-MAX_VERSION = Kind("max_version", parse_max_version, str, "Unknown {name}")
+MIN_VERSION = Kind(
+    "min_version", parse_min_version, str, "Unknown {name}", words=tuple(PROTO_VERSIONS)
+)
+MAX_VERSION = Kind(
+    "max_version", parse_max_version, str, "Unknown {name}", words=tuple(PROTO_VERSIONS)
+)
 CIPHERS = Kind("ciphers", parse_ciphers, str)

@@ -20,14 +20,18 @@ NOTES = (
     "unless noted otherwise. The configuration file takes the same options, without dashes, one "
     "a line."
 )
-SAMPLE_HEAD = """\
-# Configuration of perdition. Every option is here, commented out, at its default.
-#
-# A line holds an option, white space, and its value up to the end of the line. # begins a comment;
-# quotes, or a backslash before a character, take its meaning away, and a backslash at the end of a
-# line joins it with the next. A flag is on when it stands alone or with yes, true or on, and off
-# with no, false or off. What is given on the command line goes over what is given here.
-"""
+FILE_FORMAT = (
+    "A line holds an option, white space, and its value up to the end of the line. # begins a "
+    "comment; quotes, or a backslash before a character, take its meaning away, and a backslash at "
+    "the end of a line joins it with the next. A flag is on when it stands alone or with yes, true "
+    "or on, and off with no, false or off. What is given on the command line goes over what is "
+    "given here."
+)
+SAMPLE_HEAD = (
+    "Configuration of perdition. Every option is here, commented out, at its default.",
+    "",
+    *textwrap.wrap(FILE_FORMAT, 98),
+)
 MARKDOWN_HEAD = """\
 # Options
 
@@ -121,7 +125,7 @@ def quoted(value: str) -> str:
 
 def sample() -> str:
     """Write a configuration file with every option at its default, commented out."""
-    lines = [SAMPLE_HEAD]
+    lines = [*(f"# {line}".rstrip() for line in SAMPLE_HEAD), ""]
     for heading, rows in sections().items():
         lines += [f"# {heading}", "#" * (len(heading) + 2), ""]
         for name, row in rows.items():

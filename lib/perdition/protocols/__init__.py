@@ -38,6 +38,9 @@ class Terms(NamedTuple):
         tls_outgoing, tls_outgoing_force: the same of our side towards the real server.
         login_disabled: no log-in is taken.
         server_resp_line: the client is told the real server's own answer.
+        mechanisms: of SASL, that clients may use, in the order in which they are announced.
+        grows: capability is 2.2's own list: what there is beside it is announced as well.
+        compat: both peers are told what 2.2 told them, and no more.
     """
 
     capability: str
@@ -49,6 +52,30 @@ class Terms(NamedTuple):
     tls_outgoing_force: bool = False
     login_disabled: bool = False
     server_resp_line: bool = False
+    mechanisms: tuple[str, ...] = ()
+    grows: bool = False
+    compat: bool = False
+
+    def must_start_tls(self, in_tls: bool, /) -> bool:
+        """Whether no log-in is taken before TLS has started."""
+        return self.tls_listen_force and not in_tls
+
+
+class Exchange(NamedTuple):
+    """The client's first message of a SASL exchange that the real server is to end.
+
+    Attributes:
+        mechanism: its name in upper case.
+        before, after: what stands before and after the user's name in it, if that can be changed;
+            else all of it, and None. Not shown anywhere.
+    """
+
+    mechanism: str
+    before: bytes
+    after: bytes | None = None
+
+    def __repr__(self) -> str:
+        return f"Exchange(mechanism={self.mechanism!r})"
 
 
 class Login(NamedTuple):
@@ -58,11 +85,15 @@ class Login(NamedTuple):
         user: the authentication identity.
         password: the octets of the password, which nobody decodes; not shown anywhere.
         authorisation: the authorisation identity (RFC 4616), None where the client gave none.
+        exchange: goes on between the client and the real server; there is no password then.
+        is_verified: the client has been authenticated here, by its certificate.
     """
 
     user: str
     password: bytes
     authorisation: str | None = None
+    exchange: Exchange | None = None
+    is_verified: bool = False
 
     def __repr__(self) -> str:
         return f"Login(user={self.user!r}, authorisation={self.authorisation!r})"
@@ -91,6 +122,19 @@ class Ready:
 READY = Ready()
 
 
+class Challenge(NamedTuple):
+    """What the real server asks in an exchange, for the client to answer.
+
+    Attributes:
+        octets: decoded; not shown anywhere.
+    """
+
+    octets: bytes
+
+    def __repr__(self) -> str:
+        return "Challenge()"
+
+
 class Verdict(NamedTuple):
     """What the real server said to the log-in.
 
@@ -102,6 +146,11 @@ class Verdict(NamedTuple):
         goodbye: whether the real server is told that we leave.
         delays: how many times the answer to the client is delayed (protocols.md section 1.4).
         is_temporary: the client may be told that it is not its name or password (RFC 5530, 3206).
+        code: the response code of that answer, without brackets; empty where it has none.
+        capabilities: what the real server announces once the client is logged in; empty where it
+            says nothing of it, or has told the client itself.
+        is_revocable: the real server has UNAUTHENTICATE (RFC 8437).
+        success_data: the last word of an exchange, which came with the answer (RFC 5804, 1.3).
     """
 
     accepted: bool
@@ -110,6 +159,10 @@ class Verdict(NamedTuple):
     goodbye: bool = True
     delays: int = 1
     is_temporary: bool = False
+    code: bytes = b""
+    capabilities: bytes = b""
+    success_data: bytes | None = None
+    is_revocable: bool = False
 
 
 OK = "ok"
@@ -123,6 +176,7 @@ NEGOTIATION_FAILED = "failed: Connection Negotiation Failure"
 TLS_NOT_PRESENT = "failed: TLS not present"
 REFUSED = "failed: Re-Authentication Failure"
 NO_MECHANISM = "failed: SASL mechanism unavailable"
+CANCELLED = "failed: Authentication cancelled"
 
 
 class ClientSide(Protocol):
@@ -131,11 +185,25 @@ class ClientSide(Protocol):
     def greet(self, host: str) -> None:
         """Say the greeting, with host as our name."""
 
-    def tls_started(self) -> None:
-        """The link is encrypted now; what was said in the clear is forgotten."""
+    def tls_started(self, certified: str | None = None) -> None:
+        """The link is encrypted now; what was said in the clear is forgotten.
+
+        Args:
+            certified: the user whom the client's certificate is for, None where it has none.
+        """
 
     def take_login(self) -> Talk[Login | TlsWanted | Quit]:
         """Answer the client's commands until one of them is for the session."""
+
+    def challenge(self, octets: bytes) -> Talk[bytes | None]:
+        """Ask the client, in an exchange.
+
+        Returns:
+            Its answer; None where it breaks the exchange off.
+
+        Raises:
+            BadResponse: what it says is no answer.
+        """
 
     def accept(self, verdict: Verdict) -> None:
         """Tell the client that it is logged in."""
@@ -153,8 +221,11 @@ class ServerSide(Protocol):
     def negotiate(self) -> Talk[Ready | TlsWanted | Verdict]:
         """Take the greeting and arrange for TLS; again after TLS has started."""
 
-    def log_in(self, login: Login) -> Talk[Verdict]:
-        """Give the client's user name and password."""
+    def log_in(self, login: Login) -> Talk[Verdict | Challenge]:
+        """Give the client's user name and password, or begin its exchange."""
+
+    def respond(self, response: bytes | None) -> Talk[Verdict | Challenge]:
+        """Give the client's answer to a challenge; None breaks the exchange off."""
 
     def leave(self) -> Talk[None]:
         """Take leave of a server that refused."""

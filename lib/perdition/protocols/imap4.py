@@ -1,5 +1,6 @@
-"""IMAP4 (RFC 3501, RFC 9051, RFC 7888): our side towards the client and the real server."""
+"""IMAP4 (RFC 3501, 9051, 4959, 7888): our side towards the client and towards the real server."""
 
+import base64
 import functools
 import itertools
 import re
@@ -9,6 +10,7 @@ from collections.abc import Iterator
 from perdition import protocols
 from perdition.protocols import (
     READY,
+    Challenge,
     Login,
     ProtocolError,
     Quit,
@@ -17,8 +19,10 @@ from perdition.protocols import (
     Terms,
     TlsWanted,
     Verdict,
+    codes,
     decode,
     encode,
+    sasl,
 )
 from perdition.protocols.capability import capabilities
 from perdition.protocols.wire import Wire
@@ -36,12 +40,17 @@ QUOTED = re.compile(rb'"((?:[^"\\]|\\.)*)"', re.DOTALL)
 LITERAL = re.compile(rb"\{(\d{1,20})(\+?)\}")
 # The same at the end of a line of the server, which waits for nothing
 LITERAL_AHEAD = re.compile(rb"\{(\d{1,20})\}$")
-# resp-text-code = "[" capability-data "]", in the greeting and in the answer to LOGIN
-CAPABILITY_CODE = re.compile(rb"(?:\* )?OK \[CAPABILITY ([^]]*)\]", re.IGNORECASE)
+# resp-text-code = "[" capability-data "]", in the greeting
+CAPABILITY_CODE = re.compile(rb"\S+ OK \[CAPABILITY ([^]]*)\]", re.IGNORECASE)
+UNAUTHENTICATE = re.compile(rb"(?<=[ \]A-Z0-9=+-]) UNAUTHENTICATE(?=[ \]]|$)", re.IGNORECASE)
 TAG_CHARACTERS = string.digits + string.ascii_lowercase + string.ascii_uppercase
 TAGS = tuple(f"flim{a}{b}".encode() for a in TAG_CHARACTERS for b in TAG_CHARACTERS)
 # RFC 7888 section 5: what LITERAL- lets be sent without being waited for.
 LITERAL_MINUS_LIMIT = 4096
+# Name and password together, in octets: Dovecot 2.3 reads LOGIN into 1024, AUTHENTICATE into 8192.
+LOGIN_LIMIT = 512
+# mechanism [SP initial-resp], as octets that are no blanks
+AUTHENTICATE = re.compile(rb"[^ ]+(?: [^ ]+)?")
 WITHOUT_ARGUMENT = (b"NOOP", b"CAPABILITY", b"LOGOUT", b"STARTTLS")
 
 
@@ -56,18 +65,21 @@ class ClientSide:
         self.wire = wire
         self.terms = terms
         self.in_tls = False
+        self.certified: str | None = None
+        self.limit = sasl.line_limit(terms.mechanisms, LINE_LIMIT)
         self.tag = b"*"
 
     def greet(self, host: str) -> None:
-        self.wire.say(greeting(self.terms, host, self.in_tls))
+        self.wire.say(greeting(self.terms, host, self.in_tls, self.certified is not None))
 
-    def tls_started(self) -> None:
+    def tls_started(self, certified: str | None = None) -> None:
         self.in_tls = True
+        self.certified = certified
 
     def take_login(self) -> Talk[Login | TlsWanted | Quit]:
         say = self.wire.say
         while True:
-            line = yield from self.wire.read_line(LINE_LIMIT)
+            line = yield from self.wire.read_line(self.limit)
             tag, space, rest = line.partition(b" ")
             if not TAG.fullmatch(tag):
                 self._sorry(b"* BAD Invalid tag, mate")
@@ -88,7 +100,8 @@ class ClientSide:
                 case b"NOOP":
                     say(tag + b" OK NOOP")
                 case b"CAPABILITY":
-                    say(b"* CAPABILITY " + announced(self.terms, self.in_tls))
+                    certified = self.certified is not None
+                    say(b"* CAPABILITY " + announced(self.terms, self.in_tls, certified))
                     say(tag + b" OK CAPABILITY")
                 case b"LOGOUT":
                     say(b"* BYE IMAP4 server logging out, mate")
@@ -101,8 +114,11 @@ class ClientSide:
                 case b"STARTTLS":
                     say(tag + b" OK Begin TLS negotiation now")
                     return TlsWanted()
-                case b"AUTHENTICATE" if argument and b" " not in argument:
-                    say(tag + b" NO AUTHENTICATE mechanism not supported, mate")
+                case b"AUTHENTICATE" if AUTHENTICATE.fullmatch(argument) and (
+                    b" " not in argument or self.terms.mechanisms
+                ):
+                    if login := (yield from self._authenticate(*argument.split(b" "))):
+                        return login
                 case b"AUTHENTICATE":
                     self._sorry(tag + b" BAD Mate, try AUTHENTICATE <mechanism>")
                 case b"LOGIN":
@@ -113,25 +129,64 @@ class ClientSide:
                 case _:
                     self._sorry(tag + b" BAD Unrecognised command, mate")
 
+    def challenge(self, octets: bytes) -> Talk[bytes | None]:
+        self.wire.say(b"+ " + base64.b64encode(octets))
+        line = yield from self.wire.read_line(self.limit)
+        return None if line == b"*" else sasl.decode_base64(line)
+
     def accept(self, verdict: Verdict) -> None:
         line = verdict.line if self.terms.server_resp_line else b""
+        if verdict.capabilities and line:
+            self.wire.say(b"* CAPABILITY " + verdict.capabilities)
+        elif verdict.capabilities:
+            line = b"OK [CAPABILITY %b] %b" % (verdict.capabilities, encode(self.terms.ok_line))
         self.wire.say(self.tag + b" " + (line or encode(f"OK {self.terms.ok_line}")))
 
     def refuse(self, verdict: Verdict) -> None:
         self.wire.pause(verdict.delays)
-        if verdict.status == protocols.LOCAL_FAILURE:
-            self.wire.say(self.tag + b" NO Authentication failure")
-        else:
-            line = verdict.line if self.terms.server_resp_line else b""
-            code = "[UNAVAILABLE] " if verdict.is_temporary else ""
-            self.wire.say(self.tag + b" " + (line or encode(f"NO {code}{verdict.status}")))
+        line = verdict.line if self.terms.server_resp_line else b""
+        if verdict.status == protocols.CANCELLED:
+            # RFC 9051 section 6.2.2.
+            line = b"BAD AUTHENTICATE cancelled, mate"
+        elif verdict.status == protocols.LOCAL_FAILURE:
+            line = b"NO %bAuthentication failure" % self._code(verdict)
+        self.wire.say(
+            self.tag + b" " + (line or b"NO %b%b" % (self._code(verdict), encode(verdict.status)))
+        )
 
     def farewell(self, reason: str) -> None:
         self.wire.say(encode(f"* BYE {reason}"))
 
+    def _code(self, verdict: Verdict) -> bytes:
+        """The response code of a refusal, as it stands before its text."""
+        if self.terms.compat:
+            return b""
+        must_start = self.terms.must_start_tls(self.in_tls)
+        code = codes.code_for(verdict, codes.IMAP4, must_start_tls=must_start)
+        return b"[%b] " % code if code else b""
+
     def _sorry(self, line: bytes) -> None:
         self.wire.pause()
         self.wire.say(line)
+
+    def _authenticate(self, mechanism: bytes, initial: bytes | None = None) -> Talk[Login | None]:
+        """The log-in of AUTHENTICATE; None where the client has been told that there is none."""
+        offered = self.terms.mechanisms
+        if mechanism.upper().decode("ascii", "replace") not in offered:
+            self.wire.say(self.tag + b" NO AUTHENTICATE mechanism not supported, mate")
+            return None
+        if self.terms.must_start_tls(self.in_tls):
+            # Before the password is asked for.
+            self._sorry(self.tag + b" NO [PRIVACYREQUIRED] Mate, try STARTTLS first")
+            return None
+        try:
+            first = None if initial is None else sasl.decode_initial(initial)
+            return (yield from sasl.take(mechanism, offered, first, self.challenge, self.certified))
+        except sasl.BadResponse as error:
+            self._sorry(b"%b BAD %b" % (self.tag, encode(str(error))))
+        except sasl.Cancelled:
+            self._sorry(self.tag + b" BAD AUTHENTICATE cancelled, mate")
+        return None
 
     def _take_arguments(self, rest: bytes) -> Talk[Login]:
         """The two astrings after LOGIN; rest is what stands on the command's line.
@@ -170,22 +225,37 @@ class ClientSide:
 
 
 @functools.lru_cache(maxsize=64)
-def greeting(terms: Terms, host: str, in_tls: bool, /) -> bytes:
+def greeting(terms: Terms, host: str, in_tls: bool, is_certified: bool, /) -> bytes:
     """The greeting, with host as our name."""
-    words, name = announced(terms, in_tls), encode(f"{host} {terms.token}")
+    words, name = announced(terms, in_tls, is_certified), encode(f"{host} {terms.token}")
     return b"* OK [CAPABILITY %b] perdition ready on %b" % (words, name)
 
 
-def announced(terms: Terms, in_tls: bool) -> bytes:
-    """The capabilities in this state of the link (reference: protocols.md section 3.2)."""
+def announced(terms: Terms, in_tls: bool, is_certified: bool) -> bytes:
+    """The capabilities in this state of the link (reference: protocols.md section 3.2).
+
+    Args:
+        terms: those of the dialogue.
+        in_tls: whether the link is encrypted.
+        is_certified: whether the client has shown a certificate that names a user.
+    """
     must_start = not in_tls if terms.tls_listen_force else None
     words = capabilities(
-        terms.capability,
+        " ".join((terms.capability, *added(terms, in_tls, is_certified))),
         " ",
         STARTTLS=terms.tls_listen and not in_tls,
         LOGINDISABLED=True if terms.login_disabled else must_start,
     )
     return encode(" ".join(words))
+
+
+def added(terms: Terms, in_tls: bool, is_certified: bool) -> tuple[str, ...]:
+    """What there is beside 2.2's own list: no mechanism where a log-in would be refused."""
+    if not terms.grows:
+        return ()
+    if terms.login_disabled or terms.must_start_tls(in_tls):
+        return ("LITERAL-",)
+    return ("LITERAL-", "SASL-IR", *(f"AUTH={each}" for each in sasl.usable(terms, is_certified)))
 
 
 def tags() -> Iterator[bytes]:
@@ -207,6 +277,12 @@ class ServerSide:
         self.asked_for_tls = False
         # What the greeting announces, if that counts and need not be asked for.
         self.announced: list[bytes] = []
+        # Of the log-in.
+        self.tag = b""
+        self.has_announced_more = False
+        self.has_unauthenticate = False
+        # What the server has said when it was asked, as it is written.
+        self.capability = b""
 
     def negotiate(self) -> Talk[Ready | TlsWanted | Verdict]:
         if self.asked_for_tls:
@@ -222,38 +298,118 @@ class ServerSide:
             self.announced = _words(code[1])
         return READY
 
-    def log_in(self, login: Login) -> Talk[Verdict]:
+    def log_in(self, login: Login) -> Talk[Verdict | Challenge]:
+        """By what the server announces: see `_login_command` and `_plain_is_better`."""
         words = self.announced or (yield from self._capabilities())
+        if login.exchange is not None:
+            mechanism = login.exchange.mechanism.encode()
+            message = sasl.say_first(login, login.exchange)
+            if b"AUTH=" + mechanism not in words:
+                return Verdict(False, protocols.NO_MECHANISM, goodbye=False, delays=2)
+            return (yield from self._authenticate(mechanism, message, words))
+        if self._plain_is_better(login, words):
+            return (yield from self._authenticate(b"PLAIN", sasl.say_plain(login), words))
+        if login.authorisation is not None:
+            # LOGIN has no place for it.
+            return Verdict(False, protocols.NO_MECHANISM, goodbye=False, delays=2)
         if b"LOGINDISABLED" in words:
             return Verdict(False, protocols.LOGIN_DISABLED, goodbye=False, delays=2)
+        answer = yield from self._login_command(login, words)
+        return answer if self.terms.compat else (yield from self._with_capabilities(answer))
+
+    def respond(self, response: bytes | None) -> Talk[Verdict | Challenge]:
+        self.wire.say(b"*" if response is None else base64.b64encode(response), secret=True)
+        return (yield from self._outcome())
+
+    def _plain_is_better(self, login: Login, words: list[bytes]) -> bool:
+        """Whether AUTHENTICATE PLAIN is to be used rather than LOGIN.
+
+        It is where LOGIN cannot say it: an authorisation identity, what is not ASCII (RFC 3501
+        has LOGIN in ASCII alone), or a long password, such as a token; and where LOGIN would take
+        three round trips and this one.
+        """
+        if b"AUTH=PLAIN" not in words:
+            return False
+        if login.authorisation is not None:
+            return True
+        if self.terms.compat:
+            return False
+        if b"LOGINDISABLED" in words or not (login.user.isascii() and login.password.isascii()):
+            return True
+        if len(login.user) + len(login.password) > LOGIN_LIMIT:
+            return True
+        return b"SASL-IR" in words and not may_send_at_once(login, words)
+
+    def _login_command(self, login: Login, words: list[bytes]) -> Talk[Verdict]:
         user = encode(login.user)
-        if b"LITERAL+" in words or (
-            b"LITERAL-" in words and max(len(user), len(login.password)) <= LITERAL_MINUS_LIMIT
-        ):
-            # RFC 7888: all of it at once.
+        if may_send_at_once(login, words):
             tag = self._command(b"LOGIN {%d+}" % len(user))
             self.wire.say(b"%b {%d+}" % (user, len(login.password)))
             self.wire.say(login.password, secret=True)
-            return self._told((yield from self._tagged(tag)))
+            return (yield from self._tagged(tag))
         tag = self._command(b"LOGIN {%d}" % len(user))
-        answer = yield from self._tagged_or_continuation(tag)
-        if answer is None:
+        answer = yield from self._tagged_or_challenge(tag)
+        if isinstance(answer, Challenge):
             self.wire.say(b"%b {%d}" % (user, len(login.password)))
-            answer = yield from self._tagged_or_continuation(tag)
-        if answer is None:
+            answer = yield from self._tagged_or_challenge(tag)
+        if isinstance(answer, Challenge):
             self.wire.say(login.password, secret=True)
             answer = yield from self._tagged(tag)
-        return self._told(answer)
-
-    def _told(self, answer: Verdict) -> Verdict:
-        """The answer to LOGIN; the client is told what the server announces with it.
-
-        The tagged response does not reach the client, which gets our text. A server that has been
-        asked before LOGIN, as 2.2 asks always, announces it in an untagged one (Dovecot does).
-        """
-        if self.announced and answer.accepted and (code := CAPABILITY_CODE.match(answer.line)):
-            self.client.say(b"* CAPABILITY " + code[1])
         return answer
+
+    def _authenticate(
+        self, mechanism: bytes, message: bytes, words: list[bytes]
+    ) -> Talk[Verdict | Challenge]:
+        """Begin AUTHENTICATE with the client's first message, at once where that may be."""
+        first = base64.b64encode(message)
+        self.tag = next(self.tags)
+        if b"SASL-IR" in words:
+            command = b"%b AUTHENTICATE %b %b" % (self.tag, mechanism, first or b"=")
+            self.wire.say(command, secret=True)
+        else:
+            self.wire.say(b"%b AUTHENTICATE %b" % (self.tag, mechanism))
+            answer = yield from self._tagged_or_challenge(self.tag)
+            if isinstance(answer, Verdict):
+                return answer
+            self.wire.say(first, secret=True)
+        outcome = yield from self._outcome()
+        if mechanism == b"PLAIN" and isinstance(outcome, Challenge):
+            raise ProtocolError("continuation request out of place")
+        return outcome
+
+    def _outcome(self) -> Talk[Verdict | Challenge]:
+        """The next word of the server in AUTHENTICATE."""
+        answer = yield from self._tagged_or_challenge(self.tag)
+        if isinstance(answer, Challenge):
+            return sasl.challenge(answer.octets)
+        if self.terms.compat:
+            return answer
+        return (yield from self._with_capabilities(answer))
+
+    def _with_capabilities(self, verdict: Verdict) -> Talk[Verdict]:
+        """The verdict, with what there is for a client that is logged in, asked for if need be.
+
+        Whoever has been told once what we announce may not ask again (RFC 9051 section 6.1.1).
+        """
+        if not verdict.accepted:
+            return verdict
+        shown = b""
+        if code := CAPABILITY_CODE.match(b"* " + verdict.line):
+            shown = self._shown(code[1])
+            if self.terms.server_resp_line:
+                # The client gets the line.
+                verdict = verdict._replace(line=without_unauthenticate(verdict.line))
+                shown = b""
+        elif not self.has_announced_more:
+            yield from self._capabilities()
+            shown = self._shown(self.capability)
+        return verdict._replace(capabilities=shown, is_revocable=self.has_unauthenticate)
+
+    def _shown(self, announced: bytes) -> bytes:
+        """What the client is told of what the server announces, which is noted."""
+        shown = without_unauthenticate(announced)
+        self.has_unauthenticate = self.has_unauthenticate or shown != announced
+        return shown
 
     def leave(self) -> Talk[None]:
         tag = self._command(b"LOGOUT")
@@ -296,6 +452,7 @@ class ServerSide:
             response = yield from self._response()
             if _words(response)[:2] == [b"*", b"CAPABILITY"]:
                 words = _words(response)
+                self.capability = response[len(b"* CAPABILITY ") :]
             elif response.startswith(b"* "):
                 self.client.say(response)
             elif response.startswith(tag + b" ") and words is not None:
@@ -306,23 +463,27 @@ class ServerSide:
 
     def _tagged(self, tag: bytes) -> Talk[Verdict]:
         """The answer to the command of that tag."""
-        answer = yield from self._tagged_or_continuation(tag)
-        if answer is None:
+        answer = yield from self._tagged_or_challenge(tag)
+        if isinstance(answer, Challenge):
             raise ProtocolError("continuation request out of place")
         return answer
 
-    def _tagged_or_continuation(self, tag: bytes) -> Talk[Verdict | None]:
-        """The answer to the command of that tag, None where the server waits for more of it."""
+    def _tagged_or_challenge(self, tag: bytes) -> Talk[Verdict | Challenge]:
+        """The answer to the command of that tag, or what the server asks before that."""
         for _ in range(UNTAGGED_LIMIT):
             response = yield from self._response()
             if response.startswith(b"+"):
-                return None
+                return Challenge(response[1:].lstrip(b" "))
             if not response.startswith(b"* "):
                 got, _space, line = response.partition(b" ")
                 if got != tag:
                     raise ProtocolError("answer with another tag")
-                accepted = line.split(b" ", 1)[0].upper() == b"OK"
-                return Verdict(accepted, protocols.OK if accepted else protocols.REFUSED, line)
+                if line.split(b" ", 1)[0].upper() == b"OK":
+                    return Verdict(True, protocols.OK, line)
+                return Verdict(False, protocols.REFUSED, line, code=codes.code_in(line))
+            if _words(response)[:2] == [b"*", b"CAPABILITY"]:
+                self.has_announced_more = True
+                response = self._shown(response)
             self.client.say(response)
         raise ProtocolError("no end of untagged responses")
 
@@ -338,6 +499,19 @@ class ServerSide:
             if len(response) > RESPONSE_LITERAL_LIMIT:
                 raise ProtocolError("response too long")
         return response
+
+
+def without_unauthenticate(line: bytes) -> bytes:
+    """Capabilities without UNAUTHENTICATE (RFC 8437): the session would stay the first user's."""
+    return UNAUTHENTICATE.sub(b"", line)
+
+
+def may_send_at_once(login: Login, words: list[bytes]) -> bool:
+    """Whether the literals of LOGIN need not be waited for (RFC 7888)."""
+    if b"LITERAL+" in words:
+        return True
+    longest = max(len(encode(login.user)), len(login.password))
+    return b"LITERAL-" in words and longest <= LITERAL_MINUS_LIMIT
 
 
 def _words(response: bytes) -> list[bytes]:

@@ -1,10 +1,12 @@
 """ManageSieve (RFC 5804): our side towards the client and towards the real server."""
 
+import base64
 import re
 
 from perdition import protocols
 from perdition.protocols import (
     READY,
+    Challenge,
     Login,
     ProtocolError,
     Quit,
@@ -13,10 +15,12 @@ from perdition.protocols import (
     Terms,
     TlsWanted,
     Verdict,
+    codes,
     encode,
+    sasl,
 )
 from perdition.protocols.capability import capabilities
-from perdition.protocols.sasl import BadResponse, say_plain, take_plain
+from perdition.protocols.sasl import BadResponse
 from perdition.protocols.wire import Wire
 
 LINE_LIMIT = 16384
@@ -30,6 +34,8 @@ QUOTED = re.compile(rb'"((?:[^"\\]|\\.)*)"')
 # In front of the octets of a literal: no atom of a line begins with it.
 LITERAL_MARK = b"\n"
 LITERAL = re.compile(rb"\{(\d{1,10})\+?\}$")
+# resp-code-sasl = "SASL" SP string
+SUCCESS_DATA = re.compile(rb'OK \(SASL (?:"([^"]*)"|\{\d+\+?\}\r\n([^)]*))\)', re.IGNORECASE)
 
 
 class ClientSide:
@@ -40,13 +46,16 @@ class ClientSide:
         self.terms = terms
         self.offer_tls = terms.tls_listen
         self.in_tls = False
+        self.certified: str | None = None
+        self.literal_limit = sasl.line_limit(terms.mechanisms, LITERAL_LIMIT)
         self.greeted = False
 
     def greet(self, host: str) -> None:
         self._say_capabilities(f"perdition ready on {host} {self.terms.token}")
 
-    def tls_started(self) -> None:
+    def tls_started(self, certified: str | None = None) -> None:
         self.in_tls = True
+        self.certified = certified
         if self.greeted:
             self._say_capabilities("TLS negotiation completed, mate")
 
@@ -93,9 +102,20 @@ class ClientSide:
                 case _:
                     self._sorry("Unknown command, mate")
 
+    def challenge(self, octets: bytes) -> Talk[bytes | None]:
+        self.wire.say(_quote(base64.b64encode(octets)))
+        line = yield from self.wire.read_line(LINE_LIMIT)
+        response, *more = (yield from self._take_arguments(line)) or [b""]
+        if more:
+            raise BadResponse('Invalid AUTHENTICATE "PLAIN" challenge, mate')
+        return self._response(response)
+
     def accept(self, verdict: Verdict) -> None:
         if verdict.line and self.terms.server_resp_line:
             self.wire.say(verdict.line)
+        elif verdict.success_data is not None:
+            data = _quote(base64.b64encode(verdict.success_data))
+            self.wire.say(b"OK (SASL %b) %b" % (data, _quote(encode(self.terms.ok_line))))
         else:
             self._say("OK", self.terms.ok_line)
 
@@ -103,26 +123,34 @@ class ClientSide:
         self.wire.pause(verdict.delays)
         if verdict.line and self.terms.server_resp_line:
             self.wire.say(verdict.line)
-        else:
-            self._say("NO (TRYLATER)" if verdict.is_temporary else "NO", verdict.status)
+            return
+        must_start = self.terms.must_start_tls(self.in_tls)
+        code = codes.code_for(verdict, codes.MANAGESIEVE, must_start_tls=must_start).decode()
+        if self.terms.compat:
+            code = ""
+        self._say(f"NO ({code})" if code else "NO", verdict.status)
 
     def farewell(self, reason: str) -> None:
         self._say("BYE", reason)
 
     def _authenticate(self, mechanism: bytes, response: bytes | None = None) -> Talk[Login]:
         """The log-in of AUTHENTICATE, with or without an initial response (RFC 5804, 2.1)."""
-        if not mechanism.startswith(b'"') or (_string(mechanism) or b"").upper() != b"PLAIN":
-            raise BadResponse("Unknown SASL mechanism, mate")
-        if response is None:
-            self.wire.say(b'""')
-            line = yield from self.wire.read_line(LINE_LIMIT)
-            (response, *more) = (yield from self._take_arguments(line)) or [b""]
-            if more:
-                raise BadResponse('Invalid AUTHENTICATE "PLAIN" challenge, mate')
-        octets = _string(response)
-        if octets is None or (response.startswith(b'"') and len(octets) > QUOTED_LIMIT):
+        name = (_string(mechanism) or b"") if mechanism.startswith(b'"') else b""
+        offered, certified = self.terms.mechanisms, self.certified
+        sasl.check(name, offered, certified)
+        first = None if response is None else self._response(response)
+        return (yield from sasl.take(name, offered, first, self.challenge, certified))
+
+    def _response(self, argument: bytes) -> bytes:
+        """The octets of a response; * breaks the exchange off, and is not in base64.
+
+        Raises:
+            BadResponse: it is none.
+        """
+        octets = _string(argument)
+        if octets is None or (argument.startswith(b'"') and len(octets) > QUOTED_LIMIT):
             raise BadResponse('Invalid AUTHENTICATE "PLAIN" challenge, mate')
-        return take_plain(octets)
+        return sasl.decode_base64(octets)
 
     def _take_arguments(self, text: bytes) -> Talk[list[bytes]]:
         """The arguments in text: atoms and quoted strings as they stand, literals as quoted.
@@ -134,7 +162,7 @@ class ClientSide:
         while True:
             if literal := LITERAL.match(text):
                 size = int(literal[1])
-                if size > LITERAL_LIMIT:
+                if size > self.literal_limit:
                     raise ProtocolError("literal too long")
                 octets = yield from self.wire.read_exactly(size)
                 arguments.append(LITERAL_MARK + octets)
@@ -169,13 +197,14 @@ class ClientSide:
         words = capabilities(
             self.terms.capability, "  ", **{'"STARTTLS"': self.offer_tls and not self.in_tls}
         )
+        mechanisms = sasl.usable(self.terms, self.certified is not None)
+        refuses = self.terms.must_start_tls(self.in_tls)
         for word in words:
-            if (
-                self.terms.tls_listen_force
-                and not self.in_tls
-                and word.upper().startswith('"SASL"')
-            ):
-                word = '"SASL" ""'  # noqa: PLW2901 - the line said in its place
+            if word.upper().startswith('"SASL"'):
+                if refuses or (self.terms.login_disabled and self.terms.grows):
+                    word = '"SASL" ""'  # noqa: PLW2901 - the line said in its place
+                elif self.terms.grows:
+                    word = f'"SASL" "{" ".join(mechanisms)}"'  # noqa: PLW2901
             self.wire.say(encode(word))
         self._say("OK", text)
 
@@ -187,6 +216,8 @@ class ServerSide:
         self.wire = wire
         self.terms = terms
         self.asked_for_tls = False
+        # Whether the client knows what the server says in AUTHENTICATE.
+        self.is_exchange = False
         self.capabilities: dict[bytes, bytes] = {}
 
     def negotiate(self) -> Talk[Ready | TlsWanted | Verdict]:
@@ -204,21 +235,50 @@ class ServerSide:
             return TlsWanted()
         return Verdict(False, protocols.TLS_NOT_PRESENT) if self.terms.tls_outgoing_force else READY
 
-    def log_in(self, login: Login) -> Talk[Verdict]:
-        if b"PLAIN" not in self.capabilities.get(b"SASL", b"").upper().split():
+    def log_in(self, login: Login) -> Talk[Verdict | Challenge]:
+        mechanism, message = b"PLAIN", b""
+        self.is_exchange = login.exchange is not None
+        if login.exchange is not None:
+            mechanism = login.exchange.mechanism.encode()
+            message = sasl.say_first(login, login.exchange)
+        if mechanism not in self.capabilities.get(b"SASL", b"").upper().split():
             return Verdict(False, protocols.NO_MECHANISM, goodbye=False, delays=2)
-        self.wire.say(b'AUTHENTICATE "PLAIN" "%b"' % say_plain(login), secret=True)
+        message = message or sasl.say_plain(login)
+        first = _quote(base64.b64encode(message), literal=b"{%d+}")
+        self.wire.say(b'AUTHENTICATE "%b" %b' % (mechanism, first), secret=True)
+        outcome = yield from self._outcome()
+        if mechanism == b"PLAIN" and isinstance(outcome, Challenge):
+            raise ProtocolError("continuation request out of place")
+        return outcome
+
+    def respond(self, response: bytes | None) -> Talk[Verdict | Challenge]:
+        if response is None:
+            self.wire.say(b'"*"')
+        else:
+            self.wire.say(_quote(base64.b64encode(response), literal=b"{%d+}"), secret=True)
+        return (yield from self._outcome())
+
+    def _outcome(self) -> Talk[Verdict | Challenge]:
+        """The next word of the server in AUTHENTICATE."""
         answer = yield from self.wire.read_line(LINE_LIMIT)
-        if _is_ok(answer):
-            # The rest of an answer with a literal would reach the client without its beginning.
-            if literal := re.search(rb"\{(\d{1,10})\+?\}$", answer):
-                if int(literal[1]) > LITERAL_LIMIT:
-                    raise ProtocolError("literal too long")
-                octets = yield from self.wire.read_exactly(int(literal[1]))
-                rest = yield from self.wire.read_line(LINE_LIMIT)
-                answer += b"\r\n" + octets + rest
-            return Verdict(True, protocols.OK, answer)
-        return Verdict(False, protocols.REFUSED, answer)
+        if literal := LITERAL.search(answer):
+            # The rest would reach the client without its beginning.
+            if int(literal[1]) > LITERAL_LIMIT:
+                raise ProtocolError("literal too long")
+            octets = yield from self.wire.read_exactly(int(literal[1]))
+            rest = yield from self.wire.read_line(LINE_LIMIT)
+            if literal.start() == 0:
+                return sasl.challenge(octets)
+            answer += b"\r\n" + octets + rest
+        elif answer.startswith(b'"'):
+            return sasl.challenge(_string(answer) or b"")
+        if not _is_ok(answer):
+            return Verdict(False, protocols.REFUSED, answer, code=codes.code_in(answer))
+        # That of PLAIN says nothing to a client that has not asked for it.
+        data = SUCCESS_DATA.match(answer) if self.is_exchange else None
+        word = sasl.challenge(data[1] or data[2] or b"").octets if data else None
+        is_revocable = b"UNAUTHENTICATE" in self.capabilities
+        return Verdict(True, protocols.OK, answer, success_data=word, is_revocable=is_revocable)
 
     def leave(self) -> Talk[None]:
         self.wire.say(b"LOGOUT")
@@ -264,10 +324,10 @@ def _string(argument: bytes) -> bytes | None:
     return None
 
 
-def _quote(octets: bytes) -> bytes:
+def _quote(octets: bytes, literal: bytes = b"{%d}") -> bytes:
     """A string: quoted, or as a literal where a quoted string cannot hold it (RFC 5804, 4)."""
     if len(octets) > QUOTED_LIMIT or re.search(rb"[\0\r\n]", octets):
-        return b"{%d}\r\n%b" % (len(octets), octets)
+        return literal % len(octets) + b"\r\n" + octets
     return b'"' + re.sub(rb'(["\\])', rb"\\\1", octets) + b'"'
 
 

@@ -1,19 +1,24 @@
-"""POP3 (RFC 1939, RFC 2449, RFC 2595): our side towards the client and towards the real server."""
+"""POP3 (RFC 1939, 2449, 2595, 5034): our side towards the client and towards the real server."""
 
+import base64
 import re
 
 from perdition import protocols
 from perdition.protocols import (
     READY,
+    Challenge,
     Login,
+    ProtocolError,
     Quit,
     Ready,
     Talk,
     Terms,
     TlsWanted,
     Verdict,
+    codes,
     decode,
     encode,
+    sasl,
 )
 from perdition.protocols.capability import capabilities
 from perdition.protocols.wire import Wire
@@ -22,6 +27,10 @@ from perdition.protocols.wire import Wire
 LINE_LIMIT = 16384
 CAPA_LIMIT = 256
 COMMAND_SIZE = 4
+# RFC 2449 section 4, the end of the line included: what a longer line has is sent when asked for.
+COMMAND_LIMIT = 255
+# What USER and PASS cannot say.
+BREAKING = re.compile(rb"[\0\r\n]")
 
 
 class ClientSide:
@@ -32,18 +41,21 @@ class ClientSide:
         self.terms = terms
         self.offer_tls = terms.tls_listen
         self.in_tls = False
+        self.certified: str | None = None
+        self.limit = sasl.line_limit(terms.mechanisms, LINE_LIMIT)
 
     def greet(self, host: str) -> None:
         self.wire.say(encode(f"+OK POP3 perditon ready on {host} {self.terms.token}"))
 
-    def tls_started(self) -> None:
+    def tls_started(self, certified: str | None = None) -> None:
         self.in_tls = True
+        self.certified = certified
 
     def take_login(self) -> Talk[Login | TlsWanted | Quit]:
         user: bytes | None = None
         say, sorry = self.wire.say, self._sorry
         while True:
-            line = yield from self.wire.read_line(LINE_LIMIT)
+            line = yield from self.wire.read_line(self.limit)
             word, space, argument = line.partition(b" ")
             match word.upper():
                 case b"":
@@ -73,11 +85,19 @@ class ClientSide:
                 case b"STLS" if self.offer_tls:
                     say(b"+OK Begin TLS negotiation, mate")
                     return TlsWanted()
+                case b"AUTH" if self.terms.mechanisms and argument.count(b" ") <= 1:
+                    if login := (yield from self._authenticate(argument)):
+                        return login
                 case b"QUIT":
                     say(b"+OK QUIT")
                     return Quit()
                 case _:
                     self._unknown(word)
+
+    def challenge(self, octets: bytes) -> Talk[bytes | None]:
+        self.wire.say(b"+ " + base64.b64encode(octets))
+        line = yield from self.wire.read_line(self.limit)
+        return None if line == b"*" else sasl.decode_base64(line)
 
     def accept(self, verdict: Verdict) -> None:
         line = verdict.line if self.terms.server_resp_line else b""
@@ -85,19 +105,55 @@ class ClientSide:
 
     def refuse(self, verdict: Verdict) -> None:
         self.wire.pause(verdict.delays)
+        line = verdict.line if self.terms.server_resp_line else b""
         if verdict.status == protocols.LOCAL_FAILURE:
-            self.wire.say(b"-ERR Authentication failure, mate")
-        else:
-            line = verdict.line if self.terms.server_resp_line else b""
-            code = "[SYS/TEMP] " if verdict.is_temporary else ""
-            self.wire.say(line or encode(f"-ERR {code}{verdict.status}"))
+            line = b"-ERR %bAuthentication failure, mate" % self._code(verdict)
+        self.wire.say(line or b"-ERR %b%b" % (self._code(verdict), encode(verdict.status)))
 
     def farewell(self, reason: str) -> None:
         self.wire.say(encode(f"-ERR {reason}"))
 
+    def _code(self, verdict: Verdict) -> bytes:
+        """The response code of a refusal, as it stands before its text."""
+        code = b"" if self.terms.compat else codes.code_for(verdict, codes.POP3)
+        return b"[%b] " % code if code else b""
+
     def _sorry(self, line: bytes) -> None:
         self.wire.pause()
         self.wire.say(line)
+
+    def _authenticate(self, argument: bytes) -> Talk[Login | None]:
+        """The log-in of AUTH; None where the client has been told that there is none."""
+        mechanism, space, initial = argument.partition(b" ")
+        offered = self.terms.mechanisms
+        if not mechanism:
+            # Programs of before RFC 5034 ask so which mechanisms there are.
+            self.wire.say(b"+OK")
+            for each in self._mechanisms():
+                self.wire.say(each.encode())
+            self.wire.say(b".")
+            return None
+        if mechanism.upper().decode("ascii", "replace") not in offered:
+            self.wire.say(b"-ERR Unknown SASL mechanism, mate")
+            return None
+        if self.terms.must_start_tls(self.in_tls):
+            # Before the password is asked for.
+            self._sorry(b"-ERR Mate, try STLS first")
+            return None
+        try:
+            first = sasl.decode_initial(initial) if space else None
+            return (yield from sasl.take(mechanism, offered, first, self.challenge, self.certified))
+        except sasl.BadResponse as error:
+            self._sorry(encode(f"-ERR {error}"))
+        except sasl.Cancelled:
+            self._sorry(b"-ERR AUTH cancelled, mate")
+        return None
+
+    def _mechanisms(self) -> tuple[str, ...]:
+        """The mechanisms to announce: none where a log-in would be refused."""
+        if self.terms.login_disabled or self.terms.must_start_tls(self.in_tls):
+            return ()
+        return sasl.usable(self.terms, self.certified is not None)
 
     def _unknown(self, word: bytes) -> None:
         """Any other command; what begins like AUTH is asked by programs that probe: no delay."""
@@ -116,7 +172,17 @@ class ClientSide:
         words = capabilities(
             self.terms.capability, separator, STLS=self.offer_tls and not self.in_tls
         )
+        if self.terms.grows:
+            mechanisms = self._mechanisms()
+            if mechanisms:
+                words += (" ".join(("SASL", *mechanisms)),)
+            else:
+                words = tuple(each for each in words if each != "USER")
+            words += "RESP-CODES", "AUTH-RESP-CODE"
         return words or ("",)
+
+
+NO_SASL = Verdict(False, protocols.NO_MECHANISM, delays=2)
 
 
 class ServerSide:
@@ -144,18 +210,68 @@ class ServerSide:
             return TlsWanted()
         return Verdict(False, protocols.TLS_NOT_PRESENT) if self.terms.tls_outgoing_force else READY
 
-    def log_in(self, login: Login) -> Talk[Verdict]:
+    def log_in(self, login: Login) -> Talk[Verdict | Challenge]:
+        """By USER and PASS, which need no capabilities and two round trips, if they can say it."""
         # What it said out of turn would be taken for the answer.
         self.wire.take_unread()
-        self.wire.say(b"USER " + encode(login.user))
-        answer = yield from self.wire.read_line(LINE_LIMIT)
-        if not _is_ok(answer):
-            return Verdict(False, protocols.REFUSED, answer)
-        self.wire.say(b"PASS " + login.password, secret=True)
-        answer = yield from self.wire.read_line(LINE_LIMIT)
-        if not _is_ok(answer):
-            return Verdict(False, protocols.REFUSED, answer)
-        return Verdict(True, protocols.OK, answer)
+        if login.exchange is not None:
+            mechanism, message = login.exchange.mechanism, sasl.say_first(login, login.exchange)
+            return (yield from self._authenticate(mechanism.encode(), message))
+        user = encode(login.user)
+        can_say = not (BREAKING.search(user) or BREAKING.search(login.password))
+        if login.authorisation is not None or not can_say:
+            return (yield from self._authenticate(b"PLAIN", sasl.say_plain(login)))
+        is_long = max(len(user), len(login.password)) > COMMAND_LIMIT - len(b"PASS \r\n")
+        is_ascii = user.isascii() and login.password.isascii()
+        if not self.terms.compat and (is_long or not is_ascii):
+            # RFC 6856 section 2 has them in ASCII alone, and what a command may hold is little.
+            # Where there is nothing better, they go as they are.
+            answer = yield from self._authenticate(b"PLAIN", sasl.say_plain(login))
+            if answer != NO_SASL:
+                return answer
+        self.wire.say(b"USER " + user)
+        answer = yield from self._answer()
+        if answer.accepted:
+            self.wire.say(b"PASS " + login.password, secret=True)
+            answer = yield from self._answer()
+        return answer
+
+    def respond(self, response: bytes | None) -> Talk[Verdict | Challenge]:
+        self.wire.say(b"*" if response is None else base64.b64encode(response), secret=True)
+        return (yield from self._outcome())
+
+    def _authenticate(self, mechanism: bytes, message: bytes) -> Talk[Verdict | Challenge]:
+        """AUTH with the client's first message, at once where the line is short enough."""
+        capabilities = yield from self._capabilities()
+        if not any(
+            words[:1] == [b"SASL"] and mechanism in words
+            for words in map(bytes.split, capabilities)
+        ):
+            return NO_SASL
+        first = base64.b64encode(message) or b"="
+        command = b"AUTH %b %b" % (mechanism, first)
+        if len(command) + len(b"\r\n") <= COMMAND_LIMIT:
+            self.wire.say(command, secret=True)
+        else:
+            self.wire.say(b"AUTH " + mechanism)
+            answer = yield from self._outcome()
+            if isinstance(answer, Verdict):
+                return answer
+            self.wire.say(first, secret=True)
+        outcome = yield from self._outcome()
+        if mechanism == b"PLAIN" and isinstance(outcome, Challenge):
+            raise ProtocolError("continuation request out of place")
+        return outcome
+
+    def _outcome(self) -> Talk[Verdict | Challenge]:
+        """The next word of the server in AUTH."""
+        line = yield from self.wire.read_line(LINE_LIMIT)
+        if line == b"+" or line.startswith(b"+ "):
+            return sasl.challenge(line[2:])
+        return verdict_of(line)
+
+    def _answer(self) -> Talk[Verdict]:
+        return verdict_of((yield from self.wire.read_line(LINE_LIMIT)))
 
     def leave(self) -> Talk[None]:
         self.wire.say(b"QUIT")
@@ -170,8 +286,15 @@ class ServerSide:
         while (line := (yield from self.wire.read_line(LINE_LIMIT))) != b".":
             words.append(line.upper())
             if len(words) > CAPA_LIMIT:
-                raise protocols.ProtocolError("no end of the capability list")
+                raise ProtocolError("no end of the capability list")
         return words
+
+
+def verdict_of(line: bytes) -> Verdict:
+    """What an answer to the log-in says."""
+    if _is_ok(line):
+        return Verdict(True, protocols.OK, line)
+    return Verdict(False, protocols.REFUSED, line, code=codes.code_in(line))
 
 
 def _is_ok(answer: bytes) -> bool:

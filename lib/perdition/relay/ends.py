@@ -5,6 +5,7 @@ import socket
 import ssl
 
 from perdition.logs import Who
+from perdition.relay.guard import Guard
 from perdition.relay.pipe import Pipe
 from perdition.tls.stream import RECORD_SIZE, Stream
 
@@ -169,9 +170,44 @@ class TlsEnd(End):
             self.sock.send(self.stream.take(), NOW)
 
 
-def make_end(sock: socket.socket, stream: Stream | None, relayed: "Relayed") -> End:
-    """The end for a connection, with or without TLS."""
-    return End(sock, relayed) if stream is None else TlsEnd(sock, relayed, stream)
+class GuardedEnd(End):
+    """A peer whose octets are looked at before they are handed on."""
+
+    __slots__ = ("guard",)
+
+    guard: Guard
+    # They must not go past us.
+    is_plain = False
+
+    def read_into(self, buffer: memoryview, size: int, raw: memoryview) -> int:
+        count = super().read_into(buffer, size, raw)
+        self.guard.look(buffer[:count])
+        return count
+
+
+class GuardedTlsEnd(TlsEnd):
+    """The same with TLS."""
+
+    __slots__ = ("guard",)
+
+    guard: Guard
+
+    def read_into(self, buffer: memoryview, size: int, raw: memoryview) -> int:
+        count = super().read_into(buffer, size, raw)
+        self.guard.look(buffer[:count])
+        return count
+
+
+def make_end(
+    sock: socket.socket, stream: Stream | None, relayed: "Relayed", guard: Guard | None = None
+) -> End:
+    """The end for a connection, with or without TLS and guard."""
+    if guard is None:
+        return End(sock, relayed) if stream is None else TlsEnd(sock, relayed, stream)
+    end: GuardedEnd | GuardedTlsEnd
+    end = GuardedEnd(sock, relayed) if stream is None else GuardedTlsEnd(sock, relayed, stream)
+    end.guard = guard
+    return end
 
 
 class Relayed:
@@ -193,6 +229,7 @@ class Relayed:
         who: Who,
         auth_line: str,
         now: float,
+        guard: Guard | None = None,
     ) -> None:
         """A session from now on.
 
@@ -202,8 +239,9 @@ class Relayed:
             who: whose session it is.
             auth_line: the line of the log-in.
             now: this moment.
+            guard: looks at what the client says, where somebody has to.
         """
-        self.client = make_end(*client, self)
+        self.client = make_end(*client, self, guard)
         self.server = make_end(*server, self)
         self.client.other, self.server.other = self.server, self.client
         self.client.incoming, self.server.incoming = self.server.outgoing, self.client.outgoing

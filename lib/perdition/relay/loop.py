@@ -17,6 +17,7 @@ from time import monotonic
 from perdition import logs
 from perdition.logs import Log, Who
 from perdition.relay.ends import WOULD_BLOCK, End, Relayed
+from perdition.relay.guard import Forbidden, Guard
 from perdition.relay.pipe import LARGE, MUCH
 from perdition.relay.splice import Splice
 from perdition.relay.timetable import Timetable
@@ -45,6 +46,7 @@ class Relay:
         relog: int,
         traffic: bool = False,
         timeout_line: bytes = b"",
+        forbidden_line: bytes = b"",
         ended: Callable[[], None] = lambda: None,
     ) -> None:
         """A relay without sessions.
@@ -55,6 +57,7 @@ class Relay:
             relog: seconds after which the line of the log-in is logged again, 0 for never.
             traffic: log what is read from the peers.
             timeout_line: said to a client whose session was idle for too long.
+            forbidden_line: said to a client that said what its guard does not let through.
             ended: called after each session that has ended.
         """
         self.log = log
@@ -62,6 +65,7 @@ class Relay:
         self.relog = relog
         self.traffic = traffic
         self.timeout_line = timeout_line
+        self.forbidden_line = forbidden_line
         self.ended = ended
         self._epoll = select.epoll()
         self._ends: dict[int, End] = {}
@@ -93,6 +97,7 @@ class Relay:
         to_client: bytes = b"",
         who: Who,
         auth_line: str,
+        guard: Guard | None = None,
     ) -> None:
         """Take over a session that is logged in.
 
@@ -106,8 +111,11 @@ class Relay:
             to_client: what came early from the real server.
             who: whose session it is.
             auth_line: the line to log again.
+            guard: looks at what the client says, where somebody has to.
         """
-        relayed = Relayed((client, client_tls), (server, server_tls), who, auth_line, monotonic())
+        relayed = Relayed(
+            (client, client_tls), (server, server_tls), who, auth_line, monotonic(), guard
+        )
         relayed.client.outgoing.total = len(to_client)
         relayed.server.outgoing.total = len(to_server)
         if answer or to_client:
@@ -175,6 +183,9 @@ class Relay:
             return
         except (OSError, ValueError):
             self._break_off(end.relayed)
+            return
+        except Forbidden:
+            self._turn_out(end.relayed)
             return
         if not count:
             self._note_end(end)
@@ -297,7 +308,7 @@ class Relay:
                 continue
             if self.timeout and now >= relayed.active + self.timeout:
                 self.log.info("Timeout piping data.")
-                self._say_timeout(relayed.client)
+                self._say_why(relayed.client, self.timeout_line)
                 self._finish(relayed)
                 continue
             if self.relog and now >= relayed.relog + self.relog:
@@ -321,11 +332,17 @@ class Relay:
                 del self._leaving[relayed]
                 self._leaving[relayed] = relayed.active
 
-    def _say_timeout(self, client: End) -> None:
+    def _say_why(self, client: End, line: bytes) -> None:
         """Tell the client why we close, where its protocol has words for that."""
-        if self.timeout_line and not client.outgoing.pending:
+        if line and not client.outgoing.pending:
             with contextlib.suppress(OSError, ValueError):
-                client.deliver(self.timeout_line)
+                client.deliver(line)
+
+    def _turn_out(self, relayed: Relayed) -> None:
+        """End the session of a client that said what is not let through."""
+        self.log.notice(logs.forbidden(relayed.who))
+        self._say_why(relayed.client, self.forbidden_line)
+        self._finish(relayed)
 
     def _finish(self, relayed: Relayed) -> None:
         """A session has ended in order."""

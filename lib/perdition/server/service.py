@@ -5,23 +5,29 @@ import hashlib
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from perdition import net
 from perdition.backends import Backends, SharedTurn
 from perdition.config.kinds import SslMode
-from perdition.config.options import Options
+from perdition.config.options import DEFAULTS, Options
 from perdition.config.render import dump
 from perdition.identity import NameRules
 from perdition.logs import DEBUG, ERROR, INFO, Log
 from perdition.maps import Map, MapSettings
 from perdition.maps.cache import Cached
 from perdition.maps.choice import open_map
-from perdition.protocols import Terms
+from perdition.parameters import Parameters, parse_rule
+from perdition.protocols import Terms, sasl
 from perdition.session.finding import Finder
-from perdition.session.service import DIALOGUES, Authenticate, Service
-from perdition.tls.handshakes import Listening, OutgoingTls
+from perdition.session.service import DIALOGUES, Authenticate, MasterUser, Service
+from perdition.tls.destinations import Destinations
+from perdition.tls.handshakes import Listening
 
 CAPABILITY = {"POP3": "pop_capability", "IMAP4": "imap_capability"}
+MOST_PASSWORD = 1024
+# What 2.2 has of SASL.
+COMPAT_MECHANISMS = {"MANAGESIEVE": ("PLAIN",)}
 
 
 def node_name() -> str:
@@ -82,14 +88,66 @@ def configured_map(options: Options, option: str, tell: Callable[[str], None]) -
     return Cached(opened, found=found, not_found=not_found, stale=stale)
 
 
+def read_master_user(options: Options) -> MasterUser | None:
+    """The user who may log in for others, None where the options name none.
+
+    Raises:
+        ValueError: its password cannot be read; the text says why.
+    """
+    if not options.outgoing_master_user:
+        return None
+    name = options.outgoing_master_password_file
+    try:
+        with Path(name).open("rb") as file:
+            password = file.readline(MOST_PASSWORD + 1).rstrip(b"\r\n")
+    except OSError as error:
+        raise ValueError(f"outgoing_master_password_file {name}: {error.strerror}") from error
+    if not 0 < len(password) <= MOST_PASSWORD or b"\0" in password:
+        raise ValueError(f"outgoing_master_password_file {name}: no password in its first line")
+    return MasterUser(options.outgoing_master_user, password, options.outgoing_master_separator)
+
+
+def make_terms(options: Options) -> Terms:
+    """What the dialogues are told."""
+    base = options.protocol.removesuffix("S")
+    mode = options.effective_ssl_mode
+    name = CAPABILITY.get(base, "managesieve_capability")
+    capability = getattr(options, name)
+    compat = bool(options.compat)
+    return Terms(
+        capability,
+        options.ok_line,
+        token(options),
+        mode.tls_listen,
+        mode.tls_listen_force,
+        mode.tls_outgoing,
+        mode.tls_outgoing_force,
+        options.login_disabled,
+        options.server_resp_line,
+        COMPAT_MECHANISMS.get(base, ()) if compat else usable_mechanisms(options),
+        grows=capability == DEFAULTS[name] and not compat,
+        compat=compat,
+    )
+
+
+def usable_mechanisms(options: Options) -> tuple[str, ...]:
+    """The mechanisms that the options leave: local authentication needs a password."""
+    return tuple(
+        each
+        for each in options.sasl_mechanisms
+        if not (options.authenticate_in and each in sasl.RELAYED)
+    )
+
+
 def make_service(
     options: Options,
     log: Log,
     find: Map,
     turn: SharedTurn,
     listening: Listening | None,
-    outgoing: OutgoingTls | None,
+    outgoing: Destinations | None,
     authenticate: Authenticate | None = None,
+    master_user: MasterUser | None = None,
 ) -> Service:
     """All that a session is given."""
     base = options.protocol.removesuffix("S")
@@ -106,31 +164,23 @@ def make_service(
     return Service(
         protocol=options.protocol,
         dialogues=DIALOGUES[base],
-        terms=Terms(
-            getattr(options, CAPABILITY.get(base, "managesieve_capability")),
-            options.ok_line,
-            token(options),
-            mode.tls_listen,
-            mode.tls_listen_force,
-            mode.tls_outgoing,
-            mode.tls_outgoing_force,
-            options.login_disabled,
-            options.server_resp_line,
-        ),
+        terms=make_terms(options),
         log=log,
         rules=rules,
         finder=Finder(options, rules, find, log),
         backends=Backends(
             tuple(
-                net.parse_item(each, delimiter, options.outgoing_port)._replace(user="")
+                net.parse_destination(each, delimiter, options.outgoing_port)._replace(user="")
                 for each in options.outgoing_server
             ),
             options.outgoing_port,
             turn,
             options.connect_timeout,
             options.tcp_keepalive,
+            tuple(parse_rule(each) for each in options.outgoing_destinations),
         ),
         authenticate=authenticate,
+        master_user=master_user,
         listen_tls=listening,
         outgoing_tls=outgoing,
         ssl_listen=mode.ssl_listen,
@@ -149,6 +199,18 @@ def listens_with_tls(options: Options) -> bool:
 
 
 def goes_out_with_tls(options: Options) -> bool:
-    """Whether TLS is spoken with real servers."""
+    """Whether the options ask for TLS with real servers."""
     mode = options.effective_ssl_mode
-    return bool(mode & (SslMode.SSL_OUTGOING | SslMode.TLS_OUTGOING))
+    return bool(mode & (SslMode.SSL_OUTGOING | SslMode.TLS_OUTGOING)) or any(
+        each.tls not in ("", "none") for each in known_parameters(options)
+    )
+
+
+def known_parameters(options: Options) -> list[Parameters]:
+    """What the options say of single real servers."""
+    found = [parse_rule(each).parameters for each in options.outgoing_destinations]
+    for text in options.outgoing_server:
+        item = net.parse_destination(text, options.domain_delimiter)
+        if item.options is not None:
+            found.append(item.options)
+    return found

@@ -42,6 +42,10 @@ STOP_SECONDS = 1.0
 for late in ("_strptime", "encodings.idna"):
     importlib.import_module(late)
 TIMEOUT_LINE = {"MANAGESIEVE": b'BYE "Timeout"\r\n'}
+FORBIDDEN_LINE = {
+    "IMAP4": b"* BYE UNAUTHENTICATE is not let through, mate\r\n",
+    "MANAGESIEVE": b'BYE "UNAUTHENTICATE is not let through, mate"\r\n',
+}
 # How often a worker looks after its log-ins: as a rule, while all threads are busy, and while it
 # drains and looks whether its sessions have ended.
 TICK, HURRIED_TICK, DRAIN_TICK = 0.25, 0.02, 0.1
@@ -56,6 +60,7 @@ def make_relay(service: Service, **more: object) -> Relay:
         relog=options.connect_relog,
         traffic=service.is_logged,
         timeout_line=TIMEOUT_LINE.get(service.protocol, b""),
+        forbidden_line=FORBIDDEN_LINE.get(service.protocol.removesuffix("S"), b""),
         **more,  # type: ignore[arg-type]
     )
 
@@ -84,6 +89,7 @@ def relay_session(relay: Relay, established: Established) -> None:
         to_client=established.to_client,
         who=established.who,
         auth_line=established.auth_line,
+        guard=established.guard,
     )
 
 

@@ -9,8 +9,18 @@ from perdition import logs, protocols
 from perdition.logs import Who
 from perdition.maps import MapFailed
 from perdition.net import ConnectFailed, ServerItem
-from perdition.protocols import Login, ProtocolError, Ready, ServerSide, TlsWanted, Verdict
+from perdition.protocols import (
+    Challenge,
+    Login,
+    ProtocolError,
+    Ready,
+    ServerSide,
+    TlsWanted,
+    Verdict,
+    sasl,
+)
 from perdition.protocols.wire import LineTooLong, Wire
+from perdition.relay.guard import Forbidden, Guard
 from perdition.session.channel import Channel, PeerGone, PeerSilent, converse
 from perdition.session.finding import Asked, Finding, NotAllowed, Refused
 from perdition.session.service import Closed, Established, NotKnown
@@ -22,6 +32,8 @@ if TYPE_CHECKING:
 
 # How long a real server that refused may take to answer our leave.
 LEAVE_SECONDS = 3
+# Challenges of one exchange; SCRAM has two.
+MOST_CHALLENGES = 16
 TROUBLE = (PeerGone, PeerSilent, LineTooLong, ProtocolError)
 
 
@@ -92,8 +104,18 @@ class Attempt:
             A verdict where the log-in ends with that.
         """
         service, session = self.service, self.session
-        if service.authenticate is None:
+        if service.authenticate is None or self.login.is_verified:
             return None
+        if self.login.exchange is not None:
+            # There is no password to look at.
+            return Verdict(False, protocols.LOCAL_FAILURE)
+        if service.master_user is not None and self.login.authorisation not in (
+            None,
+            self.login.user,
+        ):
+            # Nobody here knows who may act for others: the master user does it for the client
+            # itself.
+            return Verdict(False, protocols.LOCAL_FAILURE)
         finder = service.finder
         login = finder.login_locally(finder.login_for(self.login, item), self.host)
         try:
@@ -113,6 +135,7 @@ class Attempt:
         login = self.login
         for item in candidates:
             self.server_item = item
+            self.server_secure = "ssl" if self.service.begins_with_tls(item) else "plaintext"
             self.login = self.service.finder.login_for(login, item)
             try:
                 sock = self.service.backends.connect(item, self.session.channel.patience)
@@ -166,10 +189,9 @@ class Attempt:
         """
         session, service = self.session, self.service
         wire = Wire()
-        server = service.dialogues.server(
-            wire, service.terms, client=session.wire, tags=session.tags
-        )
-        if service.ssl_outgoing:
+        terms = service.terms_with(self.server_item)
+        server = service.dialogues.server(wire, terms, client=session.wire, tags=session.tags)
+        if service.begins_with_tls(self.server_item):
             self.start_tls(channel, implicit=True)
         stage = "Fatal error negotiating setup. Exiting child."
         try:
@@ -189,6 +211,8 @@ class Attempt:
             if verdict.goodbye:
                 self.leave(server, wire, channel)
             return verdict
+        to_server = session.wire.take_unread() + session.channel.take_early()
+        guard = self.guard(verdict, to_server)
         session.client.accept(verdict)
         # Before the client hears that it is logged in, for then it does not give way to others.
         channel.patience.leave()
@@ -198,23 +222,77 @@ class Attempt:
             session.channel,
             channel,
             session.channel.take_unsent(session.wire),
-            session.wire.take_unread() + session.channel.take_early(),
+            to_server,
             wire.take_unread() + channel.take_early(),
             who,
             line,
+            guard,
         )
 
+    def guard(self, verdict: Verdict, early: bytes) -> Guard | None:
+        """Who looks for UNAUTHENTICATE, where the real server has it and it is not let through.
+
+        Args:
+            verdict: that of the real server.
+            early: what the client has said already.
+
+        Raises:
+            Closed: it is there.
+        """
+        if not verdict.is_revocable or self.options.unauthenticate:
+            return None
+        guard = Guard(self.service.protocol.removesuffix("S"))
+        try:
+            guard.look(early)
+        except Forbidden as error:
+            self.log.notice(logs.forbidden(self.who()))
+            raise Closed from error
+        return guard
+
     def log_in(self, server: ServerSide, wire: Wire, channel: Channel) -> Verdict:
-        """Give name and password to the real server."""
-        login = self.service.finder.login_at_server(self.login, self.host)
-        return converse(server.log_in(login), wire, channel)
+        """Give name and password to the real server, or let the client's exchange go on there."""
+        service = self.service
+        login = service.finder.login_at_server(self.login, self.host)
+        if service.master_user is not None and (login.is_verified or service.authenticate):
+            try:
+                login = service.master_user.acting_for(login)
+            except ValueError as error:
+                self.log.warning(f"outgoing_master_separator: {error}: {self.who()}")
+                return Verdict(False, protocols.REFUSED)
+        outcome = converse(server.log_in(login), wire, channel)
+        is_cancelled = False
+        for _ in range(MOST_CHALLENGES):
+            if not isinstance(outcome, Challenge):
+                return outcome._replace(status=protocols.CANCELLED) if is_cancelled else outcome
+            response = self.ask_client(outcome)
+            is_cancelled = response is None
+            outcome = converse(server.respond(response), wire, channel)
+        raise ProtocolError("no end of an exchange")
+
+    def ask_client(self, challenge: Challenge) -> bytes | None:
+        """The client's answer to a challenge, None where it breaks the exchange off.
+
+        Raises:
+            Closed: it is gone, or has nothing to say.
+        """
+        session = self.session
+        try:
+            return converse(
+                session.client.challenge(challenge.octets), session.wire, session.channel
+            )
+        except sasl.BadResponse:
+            return None
+        except TROUBLE as error:
+            session.lose(error)
+            raise Closed from error
 
     def negotiate(self, server: ServerSide, wire: Wire, channel: Channel) -> Verdict | None:
         """Greeting and TLS; a verdict where it ends with that."""
         while True:
             match converse(server.negotiate(), wire, channel):
                 case Ready():
-                    if self.service.terms.tls_outgoing and channel.secure == "plaintext":
+                    terms = self.service.terms_with(self.server_item)
+                    if terms.tls_outgoing and channel.secure == "plaintext":
                         self.log.warning(
                             f"real server {self.server_item}: tls_outgoing is set, but it offers "
                             "no TLS: the connection is not encrypted"
@@ -233,10 +311,11 @@ class Attempt:
         Raises:
             Closed: it failed, or the server's certificate is not good.
         """
-        tls = self.service.outgoing_tls
-        assert tls is not None  # noqa: S101 - the mode says so
+        to, item = self.service.outgoing_tls, self.server_item
+        assert to is not None  # noqa: S101 - only what looks up and does not log in has none
+        name = item.options.name if item.options else ""
         try:
-            channel.start_tls(tls, self.server_item.host, implicit=implicit)
+            channel.start_tls(to.to(item.options), name or item.host, implicit=implicit)
         except TlsFailed as error:
             for line in error.log_lines:
                 self.log.error(line)

@@ -34,6 +34,9 @@ class Tls(Protocol):
     def check(self, tls: ssl.SSLObject, name: str, /) -> None:
         """Check the peer after it."""
 
+    def user(self, tls: ssl.SSLObject, /) -> str | None:
+        """The user that a client's certificate names, after the check."""
+
 
 class Channel:
     """A connection to a peer.
@@ -41,6 +44,7 @@ class Channel:
     Attributes:
         sock: the socket, blocking.
         stream: TLS, once it has started.
+        certified: the user that a client's verified certificate names; None without one.
         secure: "plaintext", "ssl" or "starttls", as the log has it.
         patience: the session's.
         timeout: seconds that each wait may take, 0 for no limit.
@@ -48,7 +52,7 @@ class Channel:
 
     __slots__ = (
         *("_descriptor", "_said", "_shown"),
-        *("patience", "secure", "sock", "stream", "timeout"),
+        *("certified", "patience", "secure", "sock", "stream", "timeout"),
     )
 
     def __init__(
@@ -73,6 +77,7 @@ class Channel:
         self.patience = patience
         self.timeout = timeout
         self.secure = "plaintext"
+        self.certified: str | None = None
         self._descriptor = sock.fileno()
         self.stream: Stream | None = None
         self._shown = shown
@@ -187,6 +192,7 @@ class Channel:
                 raise
             raise TlsFailed(f"connection lost in the handshake: {error.strerror}") from error
         tls.check(stream.tls, name)
+        self.certified = tls.user(stream.tls)
         self.secure = "ssl" if implicit else "starttls"
 
     def _receive_tls(self, stream: Stream) -> bytes:
@@ -205,6 +211,8 @@ class Channel:
         """What has come under TLS and was not received: nothing will wake who waits for it."""
         early = b""
         if self.stream is not None:
+            # The relay has no use for it, and holds many.
+            self.stream.forget_hello()
             with contextlib.suppress(OSError):
                 while data := self.stream.read(RECEIVE_SIZE):
                     early += data

@@ -3,7 +3,6 @@
 The reference is maps.md section 2, steps 1 to 5.
 """
 
-import ipaddress
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
@@ -13,6 +12,7 @@ from perdition.identity import Ends, NameRules, State
 from perdition.logs import Log, escape
 from perdition.maps import Answer, Found, Map, MapFailed, Query, Refusal, read_value
 from perdition.net import ServerItem
+from perdition.parameters import matches
 from perdition.protocols import Login
 
 
@@ -76,10 +76,11 @@ class Finding(NamedTuple):
 class Finder:
     """Finds the real servers for log-ins, by options and map; nothing in it changes."""
 
-    __slots__ = ("_find", "_log", "_options", "_protocol", "_rules")
+    __slots__ = ("_by_user", "_find", "_log", "_options", "_protocol", "_rules")
 
     def __init__(self, options: Any, rules: NameRules, find: Map, log: Log) -> None:
         self._options = options
+        self._by_user: bool = options.route_by == "authentication"
         self._protocol: str = options.protocol
         self._rules = rules
         self._find = find
@@ -112,11 +113,11 @@ class Finder:
         """
         options, rules = self._options, self._rules
         by_client = options.client_server_specification
-        typed = login.routing_name
+        typed = self._name(login)
         name = rules.name_for(State.SERVERNAME_LOOKUP, typed, host, strip=not by_client)
         if by_client and rules.delimiter in name:
             return self._named_by_client(
-                renamed(login, rules.split(typed)[0]), rules.split(name)[1]
+                self._renamed(login, rules.split(typed)[0]), rules.split(name)[1]
             )
         more = ends, self._protocol, login.user, login.password, attempt, secure
         try:
@@ -137,7 +138,7 @@ class Finder:
     def login_for(self, login: Login, destination: ServerItem) -> Login:
         """The log-in with the name that the map has for it (`username_from_database`)."""
         if destination.user and self._options.username_from_database:
-            return renamed(login, destination.user)
+            return self._renamed(login, destination.user)
         return login
 
     def login_at_server(self, login: Login, host: Callable[[], str]) -> Login:
@@ -154,9 +155,19 @@ class Finder:
         return self._login_in(State.LOCAL_AUTHENTICATION, login, host)
 
     def _login_in(self, state: State, login: Login, host: Callable[[], str]) -> Login:
-        typed = login.routing_name
+        typed = self._name(login)
         name = self._rules.name_for(state, typed, host)
-        return login if name == typed else renamed(login, name)
+        return login if name == typed else self._renamed(login, name)
+
+    def _name(self, login: Login) -> str:
+        """The name that is looked up (`route_by`), and changed by the options."""
+        return login.user if self._by_user else login.routing_name
+
+    def _renamed(self, login: Login, name: str) -> Login:
+        """The log-in with another name in the place of that one."""
+        if self._by_user or login.authorisation is None:
+            return login._replace(user=name)
+        return login._replace(authorisation=name)
 
     def _named_by_client(self, login: Login, text: str) -> Finding:
         try:
@@ -197,13 +208,6 @@ class Finder:
         return read_value(found, self._rules.delimiter) if isinstance(found, bytes) else found
 
 
-def renamed(login: Login, name: str) -> Login:
-    """The log-in with another name for the identity whose mailbox is wanted."""
-    if login.authorisation is None:
-        return login._replace(user=name)
-    return login._replace(authorisation=name)
-
-
 def allowed(host: str, patterns: tuple[str, ...]) -> bool:
     """Whether a client may name that real server.
 
@@ -211,16 +215,4 @@ def allowed(host: str, patterns: tuple[str, ...]) -> bool:
         host: a name or an address.
         patterns: names, ".domain" for all names in it, addresses, networks; none: any host.
     """
-    if not patterns:
-        return True
-    for pattern in patterns:
-        if host.lower() == pattern.lower():
-            return True
-        if pattern.startswith(".") and host.lower().endswith(pattern.lower()):
-            return True
-        try:
-            if ipaddress.ip_address(host) in ipaddress.ip_network(pattern, strict=False):
-                return True
-        except ValueError:
-            continue
-    return False
+    return not patterns or any(matches(host, pattern) for pattern in patterns)

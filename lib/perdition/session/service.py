@@ -2,13 +2,16 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from perdition.backends import Backends
 from perdition.identity import NameRules
 from perdition.logs import Log, Who
+from perdition.net import ServerItem
+from perdition.parameters import Parameters
 from perdition.patience import Patience
 from perdition.protocols import ClientSide, Login, ServerSide, Terms, imap4, managesieve, pop3
+from perdition.relay.guard import Guard
 from perdition.session.channel import Channel, Tls
 from perdition.session.finding import Finder
 
@@ -26,6 +29,37 @@ class NotKnown(Exception):
 Authenticate = Callable[[Login, str, Patience], str]
 
 
+class MasterUser(NamedTuple):
+    """Who may log in for others at the real servers.
+
+    Attributes:
+        user: its name.
+        password: not shown anywhere.
+        separator: between the other's name and its own where one name has to say both; empty for
+            an authorisation identity.
+    """
+
+    user: str
+    password: bytes
+    separator: str = ""
+
+    def __repr__(self) -> str:
+        return f"MasterUser(user={self.user!r})"
+
+    def acting_for(self, login: Login) -> Login:
+        """The log-in that gives the mailbox of another one, without its password.
+
+        Raises:
+            ValueError: the name has the separator in it, and could be read as another one.
+        """
+        name = login.routing_name
+        if self.separator and self.separator in name:
+            raise ValueError(f"{self.separator!r} in the name of a user")
+        if self.separator:
+            return Login(f"{name}{self.separator}{self.user}", self.password)
+        return Login(self.user, self.password, name)
+
+
 class Dialogues(NamedTuple):
     """The two sides of a protocol."""
 
@@ -38,6 +72,13 @@ DIALOGUES = {
     "IMAP4": Dialogues(imap4.ClientSide, imap4.ServerSide),
     "MANAGESIEVE": Dialogues(managesieve.ClientSide, managesieve.ServerSide),
 }
+
+
+class OutgoingTls(Protocol):
+    """TLS with real servers."""
+
+    def to(self, parameters: Parameters | None, /) -> Tls:
+        """TLS with a server of which that is said; raises TlsFailed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +94,7 @@ class Service:
         finder: finds the real servers for a log-in.
         backends: the real servers.
         authenticate: local authentication, None where there is none.
+        master_user: logs in for those that have been authenticated here, None where there is none.
         listen_tls, outgoing_tls: TLS with clients and with real servers, None where there is none.
         ssl_listen, ssl_outgoing: TLS begins with the first octet there.
         is_logged: what goes over the connections is in the debug log.
@@ -68,14 +110,30 @@ class Service:
     finder: Finder
     backends: Backends
     authenticate: Authenticate | None
+    master_user: MasterUser | None
     listen_tls: Tls | None
-    outgoing_tls: Tls | None
+    outgoing_tls: OutgoingTls | None
     ssl_listen: bool
     ssl_outgoing: bool
     is_logged: bool
     banner: Callable[[str], str]
     host: Callable[[str], str]
     options: Any
+
+    def begins_with_tls(self, item: ServerItem) -> bool:
+        """Whether TLS begins with the first octet with that real server."""
+        said = item.options.tls if item.options else ""
+        return said == "ssl" if said else self.ssl_outgoing
+
+    def terms_with(self, item: ServerItem) -> Terms:
+        """The terms, as they are with that real server."""
+        said = item.options.tls if item.options else ""
+        if not said:
+            return self.terms
+        return self.terms._replace(
+            tls_outgoing=said in {"starttls", "starttls_force"},
+            tls_outgoing_force=said == "starttls_force",
+        )
 
 
 class Established(NamedTuple):
@@ -87,6 +145,7 @@ class Established(NamedTuple):
         to_server, to_client: octets that came early from the other side.
         who: whose session it is.
         auth_line: the line of the log-in, to be logged again.
+        guard: looks at what the client says from now on, where somebody has to.
     """
 
     client: Channel
@@ -96,3 +155,4 @@ class Established(NamedTuple):
     to_client: bytes
     who: Who
     auth_line: str
+    guard: Guard | None = None

@@ -11,7 +11,7 @@ from perdition.protocols.wire import LineTooLong, Wire
 from perdition.session.attempt import Attempt
 from perdition.session.channel import Channel, PeerGone, PeerSilent, converse
 from perdition.session.service import Closed, Established, Service
-from perdition.tls import TlsFailed
+from perdition.tls import CertificateRefused, TlsFailed
 
 
 class Session:
@@ -47,13 +47,8 @@ class Session:
         try:
             self.greet()
             established = self.take_logins()
-        except PeerSilent:
-            self.log.error(logs.client_silent(self.peers))
-        except PeerGone:
-            self.log.error(logs.client_gone(self.peers))
-        except (LineTooLong, ProtocolError):
-            self.farewell("Line too long, mate")
-            self.log.error(logs.client_gone(self.peers))
+        except (PeerSilent, PeerGone, LineTooLong, ProtocolError) as error:
+            self.lose(error)
         except Closed:
             pass
         else:
@@ -107,9 +102,19 @@ class Session:
             self.channel.start_tls(tls, implicit=implicit)
         except TlsFailed as error:
             self.log.error(failure)
-            self.log.debug(f"TLS with {self.peers}: {error}")
+            told = self.log.notice if isinstance(error, CertificateRefused) else self.log.debug
+            told(f"TLS with {self.peers}: {error}")
             raise Closed from error
-        self.client.tls_started()
+        self.client.tls_started(self.channel.certified)
+
+    def lose(self, error: Exception) -> None:
+        """Log that the client cannot be served any more, and why."""
+        if isinstance(error, PeerSilent):
+            self.log.error(logs.client_silent(self.peers))
+            return
+        if isinstance(error, LineTooLong | ProtocolError):
+            self.farewell("Line too long, mate")
+        self.log.error(logs.client_gone(self.peers))
 
     def farewell(self, reason: str) -> None:
         """Tell the client why we close, if it still listens."""

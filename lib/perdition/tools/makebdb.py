@@ -1,4 +1,7 @@
-"""makebdb: make a Berkeley DB file from a popmap on standard input, or show what is in one."""
+"""makebdb: make a Berkeley DB file from a popmap on standard input, or show what is in one.
+
+The file, a hash, is what the map bdb of perditiondb(5) reads. Key and value can be empty.
+"""
 
 import contextlib
 import os

@@ -1,9 +1,12 @@
 """What the programs share that make a table for a map in a database: questions, and telling.
 
-They ask what those of the original do, in the same order (reference: maps.md sections 10 to 12).
 Answers are lines of standard input, so that they can come from a file as well; a terminal does not
-show passwords.
+show passwords. What is going to be made is shown before, and at the end what can be done with it.
+
+The exit status is 1 where it cannot be made, and 0 where it is made or not wanted.
 """
+# From the second paragraph on that is in the manual pages of these programs. They ask what those of
+# the original do, in the same order (reference: maps.md sections 10 to 12).
 
 import contextlib
 import getpass

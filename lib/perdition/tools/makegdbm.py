@@ -1,4 +1,7 @@
-"""makegdbm: make a GDBM file from a popmap on standard input, or show what is in one."""
+"""makegdbm: make a GDBM file from a popmap on standard input, or show what is in one.
+
+The file is what the map gdbm of perditiondb(5) reads. Neither key nor value can be empty.
+"""
 
 import contextlib
 import os

@@ -1,8 +1,16 @@
 """What the programs that make maps share: all but the library that writes the database.
 
-A popmap has an entry a line, ``key:value``, as in ``ann:mail1.example.com:143``; the reference is
-maps.md section 14.
+A popmap has an entry a line, ``key:value``, as in ``ann:mail1.example.com:143``: the first colon
+counts. Nothing is trimmed, and ``#`` is like any character. Blank lines are passed over. Lines that
+are wrong, and keys that are there already, are complained of and left out.
+
+The new file takes the place of the old one, with its mode and owner, when it is whole: perdition
+can go on meanwhile, and reads it then.
+
+The exit status is 255 where the file cannot be opened, written or read, or is not named, and else
+0, also where lines were left out.
 """
+# From the second paragraph on that is in the manual pages of makegdbm and makebdb, with OPTIONS.
 
 import contextlib
 import os
@@ -18,6 +26,10 @@ from typing import NamedTuple
 from perdition import __version__
 
 SUCCESS, FAILURE = 0, 255
+OPTIONS = {
+    "-h, --help": "print this message",
+    "-u, --undo": "print content of database file, one entry a line",
+}
 OPTION = re.compile(r"-[hu]+|--help|--undo")
 
 
@@ -137,12 +149,12 @@ def read_command(arguments: Sequence[str]) -> Command:
 
 def usage(tool: str) -> str:
     """The usage text of makegdbm or makebdb."""
+    options = "\n            ".join(f"{words}: {text}" for words, text in OPTIONS.items())
     return (
         f"perdition version {__version__}\n"
         "\n"
         f"Usage: {tool} [options] {tool.removeprefix('make')}name\n"
-        "   options: -h, --help: print this message\n"
-        "            -u, --undo: print content of database file, one entry a line"
+        f"   options: {options}"
     )
 
 

@@ -1,0 +1,249 @@
+"""Putting files below a root so that nothing of the operator's is lost.
+
+What was put there is on record, each with a digest. A file that differs from what is to be put is
+replaced only if the record, or that of Debian's package, knows it; else the new one goes beside it.
+"""
+
+import hashlib
+import os
+import re
+import stat
+import tempfile
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+
+RECORD = PurePosixPath("/var/lib/perdition/installed")
+RECORD_LINE = re.compile(r"([0-9a-f]{64})  (/.+)")
+# Behind the name of a file that was changed, for the one that would have replaced it.
+BESIDE = ".perdition-new"
+FILE_MODE, FOLDER_MODE = 0o644, 0o755
+# The files of Debian's package perdition 2.2-3.2+b1, as it was in Debian 12.
+DEBIAN = {
+    PurePosixPath("/etc", path): digest
+    for path, digest in {
+        "default/perdition": "f6d4eee5c7cf64569c01ca7743fe13a3b040af7797283f0468f0dbd266b77a80",
+        "init.d/perdition": "4e7f1d5c4fc28f229d4b391d93f0c63ff2ff32f7264d504b2597a4c127becaaa",
+        "pam.d/perdition": "afbfda1a8f4167a51d4ac0a0df8ca0241f26a24d1bbf34b6825889da53801b1a",
+        "perdition/Makefile.popmap": (
+            "078068414e50f3603ea7a5488d265e4502af6ae8b8d6a90104f9ca6ace786e00"
+        ),
+        "perdition/perdition.conf": (
+            "e05bb54f7a5af9ce93ffc03ff1ef9bfc22b7abe3d5fab912e57ea7660a0483bc"
+        ),
+        "perdition/popmap": "bffd0a6b10a7a8b5d2128844e4fb0c98cb5b19dfc64cc3d531456c2303fcd3f4",
+        "perdition/popmap.re": "4e632df49134af356b39ac7c4a882e9aa33ca7250f87fdf775e6cf7d4a2237d9",
+    }.items()
+}
+
+
+class Refused(Exception):
+    """Something is in the way; the text says what, and what to do."""
+
+
+class Piece(NamedTuple):
+    """What is to be put somewhere.
+
+    Attributes:
+        path: where, seen from the root.
+        content: of a file; of a link, what it points to.
+        mode: of a file.
+        is_link: whether it is a symbolic link.
+    """
+
+    path: PurePosixPath
+    content: bytes
+    mode: int = FILE_MODE
+    is_link: bool = False
+
+    @property
+    def digest(self) -> str:
+        """What the record has of it."""
+        return digest(self.content, is_link=self.is_link)
+
+
+class Done(NamedTuple):
+    """What became of a piece.
+
+    Attributes:
+        what: a word.
+        path: which, seen from the root.
+        note: more about it.
+        changed: whether the root is another than before.
+    """
+
+    what: str
+    path: PurePosixPath
+    note: str = ""
+    changed: bool = True
+
+
+class Place:
+    """A root, and the record of what was put below it."""
+
+    def __init__(self, root: Path, *, dry: bool = False) -> None:
+        """Read the record.
+
+        Args:
+            root: a directory.
+            dry: only find out what would be done.
+
+        Raises:
+            OSError: the record cannot be read.
+            Refused: the root is no directory, or the way to the record leads out of it.
+        """
+        self.root = root.resolve()
+        self.dry = dry
+        if not self.root.is_dir():
+            raise Refused(f"{root} is not a directory: make it first")
+        self.record: dict[PurePosixPath, str] = {}
+        file = self.below(RECORD)
+        if file.is_file() and not file.is_symlink():
+            for line in file.read_text(encoding="utf-8").splitlines():
+                if found := RECORD_LINE.fullmatch(line):
+                    self.record[PurePosixPath(found[2])] = found[1]
+
+    def below(self, path: PurePosixPath) -> Path:
+        """Where that is, the links among its folders followed.
+
+        Raises:
+            Refused: they lead out of the root.
+        """
+        place = self.root / path.relative_to("/")
+        try:
+            folder = place.parent.resolve()
+        except RuntimeError as error:
+            raise Refused(f"{place.parent}: {error}: remove that link") from error
+        if not folder.is_relative_to(self.root):
+            raise Refused(f"{place.parent} leads out of {self.root}, to {folder}: remove that link")
+        return folder / path.name
+
+    def put(self, piece: Piece) -> Done:
+        """Put a piece where it belongs, or beside what the operator has there.
+
+        Raises:
+            OSError: it cannot be put there.
+            Refused: the way leads out of the root.
+        """
+        place = self.below(piece.path)
+        there = digest_of(place)
+        if there == piece.digest:
+            self.record[piece.path] = piece.digest
+            return Done("unchanged", piece.path, changed=False)
+        if there is None:
+            self._write(place, piece)
+            return Done("new", piece.path)
+        if there == self.record.get(piece.path):
+            self._write(place, piece)
+            return Done("replaced", piece.path)
+        if there == DEBIAN.get(piece.path):
+            self._write(place, piece)
+            return Done("replaced", piece.path, "it was Debian's, of 2.2")
+        if piece.is_link:
+            return Done("kept", piece.path, "it is not from here", changed=False)
+        beside = Piece(piece.path.with_name(piece.path.name + BESIDE), piece.content)
+        changed = digest_of(self.below(beside.path)) != beside.digest
+        if changed:
+            self._write(self.below(beside.path), beside)
+        return Done("kept", piece.path, f"it was changed; the new one is {beside.path}", changed)
+
+    def remove(self, path: PurePosixPath) -> Done:
+        """Remove what the record has, unless it was changed, and its folder if that was all.
+
+        Raises:
+            OSError: it cannot be removed.
+            Refused: the way leads out of the root.
+        """
+        place = self.below(path)
+        there = digest_of(place)
+        known = self.record.pop(path)
+        if there is None:
+            return Done("gone", path, changed=False)
+        if there != known:
+            return Done("kept", path, "it was changed", changed=False)
+        if not self.dry:
+            remove(place)
+        return Done("removed", path)
+
+    def save(self) -> None:
+        """Write the record, if it is another than before.
+
+        Raises:
+            OSError: it cannot be written.
+            Refused: the way leads out of the root.
+        """
+        text = "".join(f"{self.record[path]}  {path}\n" for path in sorted(self.record))
+        piece = Piece(RECORD, text.encode())
+        place = self.below(RECORD)
+        there = digest_of(place)
+        if self.dry or there == piece.digest:
+            return
+        if text:
+            write(place, piece)
+        elif there is not None:
+            remove(place)
+
+    def _write(self, place: Path, piece: Piece) -> None:
+        if not self.dry:
+            write(place, piece)
+        self.record[piece.path] = piece.digest
+
+
+def digest(content: bytes, *, is_link: bool = False) -> str:
+    """The SHA-256 digest of a file's content, or of what a link points to."""
+    return hashlib.sha256(b"-> " * is_link + content).hexdigest()
+
+
+def digest_of(place: Path) -> str | None:
+    """The digest of what is there: None for nothing, "" for neither a file nor a link."""
+    try:
+        mode = place.lstat().st_mode
+    except FileNotFoundError:
+        return None
+    if stat.S_ISLNK(mode):
+        return digest(os.fsencode(place.readlink()), is_link=True)
+    return digest(place.read_bytes()) if stat.S_ISREG(mode) else ""
+
+
+def write(place: Path, piece: Piece) -> None:
+    """Put a piece there, in the place of what is there, whole or not at all.
+
+    A file that is replaced passes its owner and mode on.
+
+    Raises:
+        OSError: it cannot be put there; its file name is that of the place.
+    """
+    try:
+        for folder in reversed(place.parents):
+            if not folder.is_dir():
+                folder.mkdir()
+                folder.chmod(FOLDER_MODE)
+        with tempfile.TemporaryDirectory(prefix=".perdition-", dir=place.parent) as folder_of_new:
+            new = Path(folder_of_new, place.name)
+            make(new, piece)
+            if not piece.is_link and place.is_file() and not place.is_symlink():
+                before = place.stat()
+                os.chown(new, before.st_uid, before.st_gid)
+                new.chmod(stat.S_IMODE(before.st_mode))
+            new.replace(place)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(place)) from error
+
+
+def make(new: Path, piece: Piece) -> None:
+    """Make a file or link where none is."""
+    if piece.is_link:
+        new.symlink_to(os.fsdecode(piece.content))
+        return
+    with new.open("wb") as file:
+        file.write(piece.content)
+        file.flush()
+        os.fsync(file.fileno())
+    new.chmod(piece.mode)
+
+
+def remove(place: Path) -> None:
+    """Remove a file or link, and its folder if that was all and the folder has our name."""
+    place.unlink()
+    folder = place.parent
+    if folder.name.startswith("perdition") and not any(folder.iterdir()):
+        folder.rmdir()
