@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 TEST_STAMP := $(VENV)/.test-installed
 BENCH_STAMP := $(VENV)/.bench-installed
 
-.PHONY: help test lint demo bench clean
+.PHONY: help test lint demo bench deb clean
 
 help:
 	@echo "make demo          see it work: five protocols, two real servers, one proxy"
@@ -20,6 +20,7 @@ help:
 	@echo "make bench MAPS=1  look-ups a second in maps of 100,000 users"
 	@echo "make bench AGAINST=/another/checkout  with another version; DOCS=1 updates docs/;"
 	@echo "                   OPTIONS='--works imap-login --rounds 5': see OPTIONS=--help"
+	@echo "make deb           Debian packages, in dist/"
 	@echo "make clean         remove what these have made"
 
 $(STAMP): setup.py pyproject.toml
@@ -63,6 +64,21 @@ BENCH_OPTIONS = $(strip $(if $(QUICK),--quick) $(if $(SOAK),--soak) \
 
 bench: $(BENCH_STAMP)
 	$(BIN)/python -m bench.$(if $(MAPS),lookups $(if $(DOCS),--write-docs) $(OPTIONS),run $(BENCH_OPTIONS))
+
+# Built in a copy, so that nothing is left in the checkout and beside it; with Debian's Python, even
+# where another one comes first.
+DEB_FILES = CHANGELOG.md LICENSE README.md conf debian docs init lib pyproject.toml setup.py
+DEB_BUILD = build/deb
+DIST = dist
+
+deb:
+	@command -v dpkg-buildpackage >/dev/null && command -v dh >/dev/null || \
+	    { echo "What packages are built with is missing: apt-get build-dep ./"; exit 1; }
+	rm -rf $(DEB_BUILD)
+	mkdir -p $(DEB_BUILD)/perdition $(DIST)
+	tar -c --exclude=__pycache__ --exclude='*.egg-info' $(DEB_FILES) | tar -x -C $(DEB_BUILD)/perdition
+	cd $(DEB_BUILD)/perdition && PATH=/usr/sbin:/usr/bin:/sbin:/bin dpkg-buildpackage -us -uc -b
+	mv $(DEB_BUILD)/*.deb $(DEB_BUILD)/*.changes $(DEB_BUILD)/*.buildinfo $(DIST)/
 
 clean:
 	rm -rf $(VENV) build dist bench/build bench/results .pytest_cache .mypy_cache .ruff_cache .hypothesis lib/*.egg-info

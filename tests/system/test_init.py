@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -21,7 +22,8 @@ SERVICES = {
     "MANAGESIEVE": "perdition.managesieve",
 }
 WANTED = ("POP3", "MANAGESIEVE")
-USAGE = "Usage: /etc/init.d/perdition {start|stop|restart|reload|force-reload|status}\n"
+VERBS = "start|stop|restart|try-restart|reload|force-reload|status"
+USAGE = f"Usage: /etc/init.d/perdition {{{VERBS}}}\n"
 
 
 class Site:
@@ -125,6 +127,19 @@ def test_restart_is_another_daemon_and_reload_is_not(site: Site) -> None:
     site.do("restart")
     assert site.pid("POP3") != first
     assert site.serves("POP3")
+
+
+def test_try_restart_starts_only_what_runs(site: Site) -> None:
+    assert site.do("try-restart") == ""
+    assert not any(site.serves(service) for service in WANTED)
+    site.do("start")
+    first, other = site.pid("POP3"), site.pid("MANAGESIEVE")
+    os.kill(other, signal.SIGTERM)
+    wait_until(lambda: not is_running(other), 20, "one of them has ended")
+    site.do("try-restart")
+    assert site.pid("POP3") != first
+    assert site.serves("POP3")
+    assert not site.serves("MANAGESIEVE")
 
 
 def test_status_tells_and_its_own_status_too(site: Site) -> None:
