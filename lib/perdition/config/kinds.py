@@ -303,11 +303,11 @@ SECONDS = Kind("seconds", parse_number, str, NOT_A_NUMBER)
 OPTIONAL_SECONDS = Kind(
     "optional_seconds", parse_optional_number, show_optional_number, NOT_A_NUMBER
 )
-LIST = Kind("list", parse_list, X
-DESTINATIONS = Kind("destinations", parse_destinations, X
-NETWORKS = Kind("networks", parse_networks, X
-ADDRESSES = Kind("addresses", parse_addresses, X
-QUERY_KEY = Kind("query_key", parse_query_key, X
+LIST = Kind("list", parse_list, show_list)
+DESTINATIONS = Kind("destinations", parse_destinations, show_list)
+NETWORKS = Kind("networks", parse_networks, show_list)
+ADDRESSES = Kind("addresses", parse_addresses, show_list)
+QUERY_KEY = Kind("query_key", parse_query_key, show_list)
 STATE_LIST = Kind(
     "states", parse_states, show_states, UNKNOWN_STATE, accumulates=True, words=tuple(STATES)
 )
