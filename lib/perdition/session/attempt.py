@@ -181,7 +181,8 @@ class Attempt:
         try:
             if self.identity_form in introduction.NAMED:
                 name = introduction.name(self.session)
-                self.log.info(f'Session: {self.who()} id="{name}" server="{self.server_item}"')
+                server = logs.escape(str(self.server_item))
+                self.log.info(f'Session: {self.who()} id="{name}" server="{server}"')
             if header := introduction.header(self.session, self.identity_form):
                 # Whoever speaks next notices where that fails.
                 with contextlib.suppress(*TROUBLE):
