@@ -64,7 +64,8 @@ class Backends:
                 without host, there are the default ones, in turn.
         """
         if not destinations:
-            return self._by_rules(self._in_turn())
+            servers = self._in_turn()
+            return self._by_rules(servers) if self.rules else servers
         found: list[ServerItem] = []
         for each in destinations:
             if each.host:
@@ -74,12 +75,10 @@ class Backends:
                     server._replace(user=each.user, options=over(each.options, server.options))
                     for server in self._in_turn()
                 ]
-        return self._by_rules(found)
+        return self._by_rules(found) if self.rules else found
 
     def _by_rules(self, servers: list[ServerItem]) -> list[ServerItem]:
         """The same with what the rules say of them."""
-        if not self.rules:
-            return servers
         return [
             each._replace(options=over(each.options, self._said_of(each.host))) for each in servers
         ]

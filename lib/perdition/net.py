@@ -4,7 +4,7 @@ import contextlib
 import functools
 import ipaddress
 import socket
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from typing import NamedTuple
 
 from perdition import parameters
@@ -85,6 +85,15 @@ def is_address(host: str) -> bool:
     return False
 
 
+def networks(texts: Sequence[str]) -> Container[str]:
+    """The addresses that are in these networks, ``()`` where there are none.
+
+    Raises:
+        ValueError: a text is neither an address nor a network such as 192.0.2.0/24.
+    """
+    return Networks(texts) if texts else ()
+
+
 class Networks:
     """Networks, and whether an address is in one of them; nothing in it changes."""
 
@@ -99,8 +108,8 @@ class Networks:
         self._networks = [ipaddress.ip_network(each, strict=False) for each in texts]
         self._seen = functools.lru_cache(maxsize=1024)(self._has)
 
-    def __contains__(self, address: str) -> bool:
-        return bool(self._networks) and self._seen(address)
+    def __contains__(self, address: object) -> bool:
+        return self._seen(str(address))
 
     def _has(self, text: str) -> bool:
         try:

@@ -6,6 +6,7 @@ import itertools
 import re
 import string
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from perdition import protocols
 from perdition.protocols import (
@@ -45,8 +46,9 @@ LITERAL = re.compile(rb"\{(\d{1,20})(\+?)\}")
 # The same at the end of a line of the server, which waits for nothing
 LITERAL_AHEAD = re.compile(rb"\{(\d{1,20})\}$")
 # resp-text-code = "[" capability-data "]", in the greeting
-CAPABILITY_CODE = re.compile(rb"\S+ OK \[CAPABILITY ([^]]*)\]", re.IGNORECASE)
-UNAUTHENTICATE = re.compile(rb"(?<=[ \]A-Z0-9=+-]) UNAUTHENTICATE(?=[ \]]|$)", re.IGNORECASE)
+CAPABILITY_CODE = re.compile(rb"OK \[CAPABILITY ([^]]*)\]", re.IGNORECASE)
+CAPABILITY_RESPONSE = re.compile(rb"\* CAPABILITY(?: (.*))?$", re.IGNORECASE | re.DOTALL)
+ID_RESPONSE = re.compile(rb"\* ID(?: |$)", re.IGNORECASE)
 TAG_CHARACTERS = string.digits + string.ascii_lowercase + string.ascii_uppercase
 TAGS = tuple(f"flim{a}{b}".encode() for a in TAG_CHARACTERS for b in TAG_CHARACTERS)
 # RFC 7888 section 5: what LITERAL- lets be sent without being waited for.
@@ -328,13 +330,11 @@ class ServerSide:
         self.tags = tags
         self.asked_for_tls = False
         # What the greeting announces, if that counts and need not be asked for.
-        self.announced: list[bytes] = []
+        self.announced: frozenset[bytes] = frozenset()
         # Of the log-in.
         self.tag = b""
-        self.has_announced_more = False
-        self.has_unauthenticate = False
-        # What the server has said when it was asked, as it is written.
-        self.capability = b""
+        # What the server has announced meanwhile, and the client has been told.
+        self.announced_more: Announcement | None = None
 
     def negotiate(self) -> Talk[Ready | TlsWanted | Verdict]:
         if self.asked_for_tls:
@@ -342,46 +342,48 @@ class ServerSide:
         greeting = yield from self.wire.read_line(LINE_LIMIT)
         if not greeting.startswith(b"* "):
             raise ProtocolError("no greeting of an IMAP server")
-        if _words(greeting)[:2] != [b"*", b"OK"] or self._is_ours(greeting):
+        if greeting.split(b" ", 2)[1].upper() != b"OK" or self._is_ours(greeting):
             return Verdict(False, protocols.NEGOTIATION_FAILED)
         if self.terms.tls_outgoing:
             return (yield from self._arrange_tls())
-        if code := CAPABILITY_CODE.match(greeting):
-            self.announced = _words(code[1])
+        if code := CAPABILITY_CODE.match(greeting, len(b"* ")):
+            self.announced = announcement(code[1]).words
         return READY
 
     def log_in(self, login: Login) -> Talk[Verdict | Challenge]:
         """By what the server announces: see `_login_command` and `_plain_is_better`."""
-        words = self.announced or (yield from self._capabilities())
+        words = self.announced or (yield from self._capabilities()).words
         if login.exchange is not None:
             mechanism = login.exchange.mechanism.encode()
             message = sasl.say_first(login, login.exchange)
             if b"AUTH=" + mechanism not in words:
                 return Verdict(False, protocols.NO_MECHANISM, goodbye=False, delays=2)
             return (yield from self._authenticate(mechanism, message, words))
-        if self._plain_is_better(login, words):
+        if b"AUTH=PLAIN" in words and self._plain_is_better(login, words):
             return (yield from self._authenticate(b"PLAIN", sasl.say_plain(login), words))
         if login.authorisation is not None:
             # LOGIN has no place for it.
             return Verdict(False, protocols.NO_MECHANISM, goodbye=False, delays=2)
         if b"LOGINDISABLED" in words:
             return Verdict(False, protocols.LOGIN_DISABLED, goodbye=False, delays=2)
-        answer = yield from self._login_command(login, words)
+        self._introduce(words)
+        if may_send_at_once(login, words):
+            answer = yield from self._tagged(self._login_at_once(login))
+        else:
+            answer = yield from self._login_step_by_step(login)
         return answer if self.terms.compat else (yield from self._with_capabilities(answer))
 
     def respond(self, response: bytes | None) -> Talk[Verdict | Challenge]:
         self.wire.say(b"*" if response is None else base64.b64encode(response), secret=True)
         return (yield from self._outcome())
 
-    def _plain_is_better(self, login: Login, words: list[bytes]) -> bool:
+    def _plain_is_better(self, login: Login, words: frozenset[bytes]) -> bool:
         """Whether AUTHENTICATE PLAIN is to be used rather than LOGIN.
 
         It is where LOGIN cannot say it: an authorisation identity, what is not ASCII (RFC 3501
         has LOGIN in ASCII alone), or a long password, such as a token; and where LOGIN would take
         three round trips and this one.
         """
-        if b"AUTH=PLAIN" not in words:
-            return False
         if login.authorisation is not None:
             return True
         if self.terms.compat:
@@ -392,14 +394,17 @@ class ServerSide:
             return True
         return b"SASL-IR" in words and not may_send_at_once(login, words)
 
-    def _login_command(self, login: Login, words: list[bytes]) -> Talk[Verdict]:
-        self._introduce(words)
+    def _login_at_once(self, login: Login) -> bytes:
+        """Say the whole of LOGIN; returns its tag."""
+        user, tag = encode(login.user), next(self.tags)
+        head = b"%b LOGIN {%d+}\r\n%b {%d+}" % (tag, len(user), user, len(login.password))
+        self.wire.say(head)
+        self.wire.say(login.password, secret=True)
+        return tag
+
+    def _login_step_by_step(self, login: Login) -> Talk[Verdict]:
+        """Say each part of LOGIN when the server asks for it."""
         user = encode(login.user)
-        if may_send_at_once(login, words):
-            tag = self._command(b"LOGIN {%d+}" % len(user))
-            self.wire.say(b"%b {%d+}" % (user, len(login.password)))
-            self.wire.say(login.password, secret=True)
-            return (yield from self._tagged(tag))
         tag = self._command(b"LOGIN {%d}" % len(user))
         answer = yield from self._tagged_or_challenge(tag)
         if isinstance(answer, Challenge):
@@ -411,7 +416,7 @@ class ServerSide:
         return answer
 
     def _authenticate(
-        self, mechanism: bytes, message: bytes, words: list[bytes]
+        self, mechanism: bytes, message: bytes, words: frozenset[bytes]
     ) -> Talk[Verdict | Challenge]:
         """Begin AUTHENTICATE with the client's first message, at once where that may be."""
         self._introduce(words)
@@ -447,23 +452,26 @@ class ServerSide:
         """
         if not verdict.accepted:
             return verdict
-        shown = b""
-        if code := CAPABILITY_CODE.match(b"* " + verdict.line):
-            shown = self._shown(code[1])
+        line, shown = verdict.line, b""
+        if code := CAPABILITY_CODE.match(line):
+            announced = announcement(code[1])
             if self.terms.server_resp_line:
                 # The client gets the line.
-                verdict = verdict._replace(line=without_unauthenticate(verdict.line))
-                shown = b""
-        elif not self.has_announced_more:
-            yield from self._capabilities()
-            shown = self._shown(self.capability)
-        return verdict._replace(capabilities=shown, is_revocable=self.has_unauthenticate)
-
-    def _shown(self, announced: bytes) -> bytes:
-        """What the client is told of what the server announces, which is noted."""
-        shown = without_unauthenticate(announced)
-        self.has_unauthenticate = self.has_unauthenticate or shown != announced
-        return shown
+                line = line.replace(code[1], announced.shown)
+            else:
+                shown = announced.shown
+        elif self.announced_more is None:
+            announced = yield from self._capabilities()
+            shown = announced.shown
+        else:
+            announced = self.announced_more
+        return Verdict(
+            True,
+            protocols.OK,
+            line,
+            capabilities=shown,
+            is_revocable=announced.has_unauthenticate,
+        )
 
     def leave(self) -> Talk[None]:
         tag = self._command(b"LOGOUT")
@@ -472,7 +480,7 @@ class ServerSide:
                 return
 
     def _arrange_tls(self) -> Talk[Ready | TlsWanted | Verdict]:
-        if b"STARTTLS" in (yield from self._capabilities()):
+        if b"STARTTLS" in (yield from self._capabilities()).words:
             tag = self._command(b"STARTTLS")
             answer = yield from self._tagged(tag)
             if answer.accepted:
@@ -494,28 +502,27 @@ class ServerSide:
         self.wire.say(tag + b" " + command)
         return tag
 
-    def _capabilities(self) -> Talk[list[bytes]]:
+    def _capabilities(self) -> Talk["Announcement"]:
         """What the server announces; other untagged responses go to the client.
 
         Raises:
             ProtocolError: it announces nothing.
         """
         tag = self._command(b"CAPABILITY")
-        words: list[bytes] | None = None
+        found: Announcement | None = None
         for _ in range(UNTAGGED_LIMIT):
             response = yield from self._response()
-            if _words(response)[:2] == [b"*", b"CAPABILITY"]:
-                words = _words(response)
-                self.capability = response[len(b"* CAPABILITY ") :]
+            if announced := CAPABILITY_RESPONSE.match(response):
+                found = announcement(announced[1] or b"")
             elif response.startswith(b"* "):
                 self.client.say(response)
-            elif response.startswith(tag + b" ") and words is not None:
-                return words
+            elif response.startswith(tag + b" ") and found is not None:
+                return found
             else:
                 break
         raise ProtocolError("no answer to CAPABILITY")
 
-    def _introduce(self, words: list[bytes]) -> None:
+    def _introduce(self, words: frozenset[bytes]) -> None:
         """Say ID with the next command, where there is something to say and the server has it."""
         client, pairs = self.introduction
         if client is not None:
@@ -533,7 +540,9 @@ class ServerSide:
     def _tagged_or_challenge(self, tag: bytes) -> Talk[Verdict | Challenge]:
         """The answer to the command of that tag, or what the server asks before that."""
         for _ in range(UNTAGGED_LIMIT):
-            response = yield from self._response()
+            response = yield from self.wire.read_line(LINE_LIMIT)
+            if response.endswith(b"}"):
+                response = yield from self._whole(response)
             if response.startswith(b"+"):
                 return Challenge(response[1:].lstrip(b" "))
             if not response.startswith(b"* "):
@@ -544,19 +553,23 @@ class ServerSide:
                     continue
                 if got != tag:
                     raise ProtocolError("answer with another tag")
-                if line.split(b" ", 1)[0].upper() == b"OK":
+                if line[:3].upper() in (b"OK ", b"OK"):
                     return Verdict(True, protocols.OK, line)
                 return Verdict(False, protocols.REFUSED, line, code=codes.code_in(line))
-            if _words(response)[:2] == [b"*", b"CAPABILITY"]:
-                self.has_announced_more = True
-                response = self._shown(response)
-            if not (self.id_tag and _words(response)[:2] == [b"*", b"ID"]):
+            if announced := CAPABILITY_RESPONSE.match(response):
+                self.announced_more = announcement(announced[1] or b"")
+                response = b"* CAPABILITY " + self.announced_more.shown
+            if not (self.id_tag and ID_RESPONSE.match(response)):
                 self.client.say(response)
         raise ProtocolError("no end of untagged responses")
 
     def _response(self) -> Talk[bytes]:
-        """A response whole, with the literals in it (RFC 9051 section 4.3)."""
-        line = response = yield from self.wire.read_line(LINE_LIMIT)
+        """A response, with the literals in it (RFC 9051 section 4.3)."""
+        return (yield from self._whole((yield from self.wire.read_line(LINE_LIMIT))))
+
+    def _whole(self, response: bytes) -> Talk[bytes]:
+        """A response of which this is the first line."""
+        line = response
         # The end of a literal and what follows it do not make another one.
         while line.endswith(b"}") and (literal := LITERAL_AHEAD.search(line)):
             size = int(literal[1])
@@ -570,18 +583,36 @@ class ServerSide:
         return response
 
 
-def without_unauthenticate(line: bytes) -> bytes:
-    """Capabilities without UNAUTHENTICATE (RFC 8437): the session would stay the first user's."""
-    return UNAUTHENTICATE.sub(b"", line)
+class Announcement(NamedTuple):
+    """What a server announces.
+
+    Attributes:
+        words: its capabilities, in upper case.
+        shown: the same as the client is told, as they are written: without UNAUTHENTICATE (RFC
+            8437), for the session would stay the first user's.
+        has_unauthenticate: that is one of them.
+    """
+
+    words: frozenset[bytes]
+    shown: bytes
+    has_unauthenticate: bool
 
 
-def may_send_at_once(login: Login, words: list[bytes]) -> bool:
+# Servers say the same again and again.
+@functools.lru_cache(maxsize=256)
+def announcement(text: bytes) -> Announcement:
+    """Read a list of capabilities."""
+    words = frozenset(text.upper().split(b" "))
+    has_unauthenticate = b"UNAUTHENTICATE" in words
+    shown = text
+    if has_unauthenticate:
+        shown = b" ".join(word for word in text.split(b" ") if word.upper() != b"UNAUTHENTICATE")
+    return Announcement(words, shown, has_unauthenticate)
+
+
+def may_send_at_once(login: Login, words: frozenset[bytes]) -> bool:
     """Whether the literals of LOGIN need not be waited for (RFC 7888)."""
     if b"LITERAL+" in words:
         return True
     longest = max(len(encode(login.user)), len(login.password))
     return b"LITERAL-" in words and longest <= LITERAL_MINUS_LIMIT
-
-
-def _words(response: bytes) -> list[bytes]:
-    return response.upper().split(b" ")

@@ -1,6 +1,7 @@
 """POP3 (RFC 1939, 2449, 2595, 5034): our side towards the client and towards the real server."""
 
 import base64
+import functools
 import re
 
 from perdition import protocols
@@ -52,8 +53,7 @@ class ClientSide:
         self.pairs: Pairs = ()
 
     def greet(self, host: str) -> None:
-        code = XCLIENT_CODE if self.is_trusted else ""
-        self.wire.say(encode(f"+OK {code}POP3 perditon ready on {host} {self.terms.token}"))
+        self.wire.say(greeting(host, self.terms.token, self.is_trusted))
 
     def tls_started(self, certified: str | None = None) -> None:
         self.in_tls = True
@@ -207,6 +207,13 @@ class ClientSide:
         return words or ("",)
 
 
+@functools.lru_cache(maxsize=64)
+def greeting(host: str, token: str, is_trusted: bool, /) -> bytes:
+    """The greeting, with host as our name."""
+    code = XCLIENT_CODE if is_trusted else ""
+    return encode(f"+OK {code}POP3 perditon ready on {host} {token}")
+
+
 NO_SASL = Verdict(False, protocols.NO_MECHANISM, delays=2)
 
 
@@ -260,14 +267,15 @@ class ServerSide:
             if answer != NO_SASL:
                 return answer
         introduced = self._introduce()
+        read_line = self.wire.read_line
         self.wire.say(b"USER " + user)
         if introduced:
-            self.was_told = _is_ok((yield from self.wire.read_line(LINE_LIMIT)))
-        answer = yield from self._answer()
-        if answer.accepted:
+            self.was_told = _is_ok((yield from read_line(LINE_LIMIT)))
+        line = yield from read_line(LINE_LIMIT)
+        if _is_ok(line):
             self.wire.say(b"PASS " + login.password, secret=True)
-            answer = yield from self._answer()
-        return answer
+            line = yield from read_line(LINE_LIMIT)
+        return verdict_of(line)
 
     def respond(self, response: bytes | None) -> Talk[Verdict | Challenge]:
         self.wire.say(b"*" if response is None else base64.b64encode(response), secret=True)
@@ -305,9 +313,6 @@ class ServerSide:
             return sasl.challenge(line[2:])
         return verdict_of(line)
 
-    def _answer(self) -> Talk[Verdict]:
-        return verdict_of((yield from self.wire.read_line(LINE_LIMIT)))
-
     def _introduce(self) -> bool:
         """Say who the client is, where the server takes that; its answer comes first then."""
         client = self.introduction.client
@@ -341,7 +346,7 @@ def verdict_of(line: bytes) -> Verdict:
 
 
 def _is_ok(answer: bytes) -> bool:
-    return answer.split(b" ", 1)[0].upper() == b"+OK"
+    return answer[:4].upper() in (b"+OK ", b"+OK")
 
 
 def _is_ours(greeting: bytes, token: str) -> bool:

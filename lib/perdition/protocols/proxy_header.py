@@ -99,6 +99,10 @@ class Header(NamedTuple):
     more: More = NOTHING_MORE
 
 
+# What no client's first line begins with, but for an empty one.
+FIRST = (V1_BEGINNING[:1], SIGNATURE[:1])
+
+
 def begins(data: bytes) -> bool:
     """Whether these first octets of a peer are the beginning of a header."""
     return data.startswith((V1_BEGINNING, SIGNATURE))

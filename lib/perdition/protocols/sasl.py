@@ -58,6 +58,7 @@ class Cancelled(Exception):
     """The client has broken the exchange off."""
 
 
+@functools.lru_cache(maxsize=64)
 def line_limit(mechanisms: tuple[str, ...], usual: int) -> int:
     """How long a line of the client may be, in octets, where these mechanisms are offered."""
     return TOKEN_LINE_LIMIT if OAUTH.intersection(mechanisms) else usual

@@ -223,7 +223,7 @@ class Worker:
         try:
             ends = ends_of(address, local or sock.getsockname())
             session = make_session(self.service, sock, ends, patience)
-            if not session.take_header():
+            if self.service.header_from and not session.take_header():
                 return
             self.log.info(logs.connected(session.peers))
             if self._enters():

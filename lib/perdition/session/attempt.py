@@ -19,12 +19,13 @@ from perdition.protocols import (
     Verdict,
     sasl,
 )
+from perdition.protocols.client_identity import NOBODY
 from perdition.protocols.wire import LineTooLong, Wire
 from perdition.relay.guard import Forbidden, Guard
 from perdition.session import introduction
 from perdition.session.channel import Channel, PeerGone, PeerSilent, converse
 from perdition.session.finding import Asked, Finding, NotAllowed, Refused
-from perdition.session.service import Closed, Established, NotKnown
+from perdition.session.service import Authenticate, Closed, Established, NotKnown
 from perdition.session.traffic import traffic
 from perdition.tls import TlsFailed
 
@@ -49,6 +50,8 @@ class Attempt:
         self.login = login
         self.server_item = ServerItem("", "(null)", "(null)")
         self.server_secure = "ssl" if session.service.ssl_outgoing else "plaintext"
+        # How the real server is told who the client is.
+        self.identity_form = "none"
 
     def run(self) -> Established | None:
         """Carry it out, and tell client and log how it went.
@@ -70,10 +73,12 @@ class Attempt:
 
     def carry_out(self) -> Verdict | Established:
         """Everything from the credentials to the real server's verdict (protocols.md 5)."""
-        if self.options.login_disabled or self.must_start_tls():
+        channel = self.session.channel
+        must_start_tls = self.service.terms.tls_listen_force and channel.secure == "plaintext"
+        if self.options.login_disabled or must_start_tls:
             return Verdict(False, protocols.LOGIN_DISABLED)
         # The map and the resolver may take as long as the log-in may.
-        self.session.channel.patience.end()
+        channel.patience.end()
         try:
             found = self.find()
         except NotAllowed as error:
@@ -93,20 +98,22 @@ class Attempt:
         if not candidates:
             self.server_item = self.service.backends.nameless(found.destinations)
             return Verdict(False, protocols.NO_SERVER)
-        return self.authenticate(candidates[0]) or self.try_in_order(candidates)
+        refusal = None
+        if self.service.authenticate is not None and not self.login.is_verified:
+            refusal = self.check_locally(self.service.authenticate, candidates[0])
+        return refusal or self.try_in_order(candidates)
 
-    def authenticate(self, item: ServerItem) -> Verdict | None:
-        """Local authentication, where it is wanted (reference: process.md section 9).
+    def check_locally(self, authenticate: Authenticate, item: ServerItem) -> Verdict | None:
+        """Local authentication (reference: process.md section 9).
 
         Args:
+            authenticate: is asked.
             item: the first server, which may have another name for the user.
 
         Returns:
             A verdict where the log-in ends with that.
         """
         service, session = self.service, self.session
-        if service.authenticate is None or self.login.is_verified:
-            return None
         if self.login.exchange is not None:
             # There is no password to look at.
             return Verdict(False, protocols.LOCAL_FAILURE)
@@ -120,7 +127,7 @@ class Attempt:
         finder = service.finder
         login = finder.login_locally(finder.login_for(self.login, item), self.host)
         try:
-            reason = service.authenticate(login, session.ends.client, session.channel.patience)
+            reason = authenticate(login, session.ends.client, session.channel.patience)
         except NotKnown as error:
             self.log.error(f"local authentication: {logs.escape(str(error))}")
             return Verdict(False, protocols.LOCAL_TROUBLE, is_temporary=True)
@@ -139,7 +146,10 @@ class Attempt:
         login = self.login
         for item in candidates:
             self.server_item = item
-            self.server_secure = "ssl" if self.service.begins_with_tls(item) else "plaintext"
+            begins_with_tls = self.service.ssl_outgoing
+            if item.options is not None:
+                begins_with_tls = self.service.begins_with_tls(item)
+            self.server_secure = "ssl" if begins_with_tls else "plaintext"
             self.login = self.service.finder.login_for(login, item)
             try:
                 sock = self.service.backends.connect(item, self.session.channel.patience)
@@ -179,19 +189,27 @@ class Attempt:
         )
         outcome: Verdict | Established | None = None
         try:
-            if self.identity_form in introduction.NAMED:
-                name = introduction.name(self.session)
-                server = logs.escape(str(self.server_item))
-                self.log.info(f'Session: {self.who()} id="{name}" server="{server}"')
-            if header := introduction.header(self.session, self.identity_form):
-                # Whoever speaks next notices where that fails.
-                with contextlib.suppress(*TROUBLE):
-                    channel.send(header)
+            self.identity_form = self.options.outgoing_client_identity
+            if self.server_item.options is not None:
+                self.identity_form = self.server_item.options.client or self.identity_form
+            if self.identity_form != "none":
+                self.introduce(channel)
             outcome = self.speak_to(channel)
         finally:
             if not isinstance(outcome, Established):
                 channel.close()
         return outcome
+
+    def introduce(self, channel: Channel) -> None:
+        """Say who the client is in a header, if that is how; the log has what stands for it."""
+        if self.identity_form in introduction.NAMED:
+            name = introduction.name(self.session)
+            server = logs.escape(str(self.server_item))
+            self.log.info(f'Session: {self.who()} id="{name}" server="{server}"')
+        if header := introduction.header(self.session, self.identity_form):
+            # Whoever speaks next notices where that fails.
+            with contextlib.suppress(*TROUBLE):
+                channel.send(header)
 
     def speak_to(self, channel: Channel) -> Verdict | Established:
         """Log in at the real server.
@@ -201,15 +219,19 @@ class Attempt:
         """
         session, service = self.session, self.service
         wire = Wire()
-        terms = service.terms_with(self.server_item)
+        told = NOBODY
+        if session.client.pairs or self.identity_form != "none":
+            told = introduction.spoken(session, self.identity_form)
+        has_own = self.server_item.options is not None
+        terms = service.terms_with(self.server_item) if has_own else service.terms
         server = service.dialogues.server(
             wire,
             terms,
             client=session.wire,
             tags=session.tags,
-            introduction=introduction.spoken(session, self.identity_form),
+            introduction=told,
         )
-        if service.begins_with_tls(self.server_item):
+        if self.server_secure == "ssl":
             self.start_tls(channel, implicit=True)
         stage = "Fatal error negotiating setup. Exiting child."
         try:
@@ -234,8 +256,8 @@ class Attempt:
             if verdict.goodbye:
                 self.leave(server, wire, channel)
             return verdict
-        to_server = session.wire.take_unread() + session.channel.take_early()
-        guard = self.guard(verdict, to_server)
+        to_server, to_client = session.channel.rest(session.wire), channel.rest(wire)
+        guard = self.guard(to_server) if verdict.is_revocable else None
         session.client.accept(verdict)
         # Before the client hears that it is logged in, for then it does not give way to others.
         channel.patience.leave()
@@ -246,23 +268,22 @@ class Attempt:
             channel,
             session.channel.take_unsent(session.wire),
             to_server,
-            wire.take_unread() + channel.take_early(),
+            to_client,
             who,
             line,
             guard,
         )
 
-    def guard(self, verdict: Verdict, early: bytes) -> Guard | None:
-        """Who looks for UNAUTHENTICATE, where the real server has it and it is not let through.
+    def guard(self, early: bytes) -> Guard | None:
+        """Who looks for UNAUTHENTICATE, which the real server has, unless it is let through.
 
         Args:
-            verdict: that of the real server.
             early: what the client has said already.
 
         Raises:
             Closed: it is there.
         """
-        if not verdict.is_revocable or self.options.unauthenticate:
+        if self.options.unauthenticate:
             return None
         guard = Guard(self.service.protocol.removesuffix("S"))
         try:
@@ -271,11 +292,6 @@ class Attempt:
             self.log.notice(logs.forbidden(self.who()))
             raise Closed from error
         return guard
-
-    @property
-    def identity_form(self) -> str:
-        """How this real server is told who the client is."""
-        return introduction.wanted(self.session, self.server_item)
 
     def log_in(self, server: ServerSide, wire: Wire, channel: Channel) -> Verdict:
         """Give name and password to the real server, or let the client's exchange go on there."""
@@ -357,10 +373,6 @@ class Attempt:
         """Take leave of a real server that refused."""
         with channel.patience.limited(LEAVE_SECONDS), contextlib.suppress(*TROUBLE):
             converse(server.leave(), wire, channel)
-
-    def must_start_tls(self) -> bool:
-        forced = self.service.terms.tls_listen_force
-        return forced and self.session.channel.secure == "plaintext"
 
     def host(self) -> str:
         """The name of the address that the client reached."""

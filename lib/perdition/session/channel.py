@@ -222,9 +222,9 @@ class Channel:
         if stream.outgoing.pending:
             self.sock.sendall(stream.take())
 
-    def take_early(self) -> bytes:
-        """What has come under TLS and was not received: nothing will wake who waits for it."""
-        early = b""
+    def rest(self, wire: Wire) -> bytes:
+        """What has come and was not read: nothing will wake who waits for what TLS holds of it."""
+        early = wire.take_unread()
         if self.stream is not None:
             # The relay has no use for it, and holds many.
             self.stream.forget_hello()

@@ -161,7 +161,9 @@ class Finder:
 
     def _name(self, login: Login) -> str:
         """The name that is looked up (`route_by`), and changed by the options."""
-        return login.user if self._by_user else login.routing_name
+        if self._by_user or login.authorisation is None:
+            return login.user
+        return login.authorisation
 
     def _renamed(self, login: Login, name: str) -> Login:
         """The log-in with another name in the place of that one."""

@@ -4,7 +4,6 @@ import secrets
 import ssl
 from typing import TYPE_CHECKING
 
-from perdition.net import ServerItem
 from perdition.protocols import decode, encode
 from perdition.protocols.client_identity import SESSION_NAME, Introduction, Told
 from perdition.protocols.proxy_header import More, TlsSeen, build_v1, build_v2
@@ -15,12 +14,6 @@ if TYPE_CHECKING:
 NAME_OCTETS = 12
 # The forms in which the name of the session is said.
 NAMED = ("proxy_v2", "id", "xclient")
-
-
-def wanted(session: "Session", item: ServerItem) -> str:
-    """How that server is to be told: its own option, or that for all of them."""
-    own = getattr(getattr(item, "options", None), "client", None)
-    return own or str(session.options.outgoing_client_identity)
 
 
 def header(session: "Session", how: str) -> bytes:
@@ -52,7 +45,7 @@ def more(session: "Session") -> More:
     tls, authority, alpn = told.tls, told.authority, told.alpn
     if stream is not None:
         tls = seen(stream.tls)
-        authority = getattr(stream, "server_name", None) or authority
+        authority = stream.server_name or authority
         alpn = encode(stream.tls.selected_alpn_protocol() or "")
     return More(tls, authority, alpn, told.unique_id or encode(name(session)), session.ttl - 1)
 

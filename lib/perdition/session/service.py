@@ -1,13 +1,13 @@
 """What sessions are given, and what they give to the relay."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 from perdition.backends import Backends
 from perdition.identity import NameRules
 from perdition.logs import Log, Who
-from perdition.net import Networks, ServerItem
+from perdition.net import ServerItem
 from perdition.parameters import Parameters
 from perdition.patience import Patience
 from perdition.protocols import ClientSide, Login, ServerSide, Terms, imap4, managesieve, pop3
@@ -97,7 +97,7 @@ class Service:
         master_user: logs in for those that have been authenticated here, None where there is none.
         listen_tls, outgoing_tls: TLS with clients and with real servers, None where there is none.
         ssl_listen, ssl_outgoing: TLS begins with the first octet there.
-        header_from: whose connections begin with a PROXY header.
+        header_from: whose connections begin with a PROXY header; empty for nobody's.
         trusted: who may say with ID or XCLIENT who its client is.
         is_logged: what goes over the connections is in the debug log.
         host: the name of one of our addresses.
@@ -117,8 +117,8 @@ class Service:
     outgoing_tls: OutgoingTls | None
     ssl_listen: bool
     ssl_outgoing: bool
-    header_from: Networks
-    trusted: Networks
+    header_from: Container[str]
+    trusted: Container[str]
     is_logged: bool
     banner: Callable[[str], str]
     host: Callable[[str], str]

@@ -146,7 +146,11 @@ class Session:
         Raises:
             Closed: it is one: whoever may say it has done so before.
         """
-        first = self.wire.take_unread() or self.channel.receive()
+        first = self.wire.take_unread() if self.service.header_from else b""
+        first = first or self.channel.receive()
+        if first[:1] not in proxy_header.FIRST:
+            self.wire.feed(first)
+            return
         while proxy_header.may_begin(first):
             first += self.channel.receive()
         if proxy_header.begins(first):
@@ -174,7 +178,7 @@ class Session:
                 case Told() as told:
                     self.meet_by(told)
                 case Login() as login:
-                    if not self.options.compat:
+                    if login.authorisation is not None and not self.options.compat:
                         login = login.without_repetition()
                     established = Attempt(self, login).run()
                     if established is not None:
