@@ -187,11 +187,14 @@ class Perdition:
 
     def wait_log(self, pattern: str) -> re.Match[str]:
         """Wait for a line in the log."""
-        return wait_until(
-            lambda: re.search(pattern, self.log(), re.MULTILINE),
-            LOG_SECONDS,
-            f"{pattern} is logged",
-        )
+        try:
+            return wait_until(
+                lambda: re.search(pattern, self.log(), re.MULTILINE),
+                LOG_SECONDS,
+                f"{pattern} is logged",
+            )
+        except AssertionError as error:
+            raise AssertionError(f"{error}; the log has:\n{self.log()}") from None
 
     def worker_of(self, sock: socket.socket) -> int:
         """The process that serves somebody's connection, found in the log."""

@@ -2,6 +2,7 @@
 
 import hashlib
 import ssl
+import tempfile
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -12,7 +13,7 @@ from perdition.tls.der import public_key
 from support.certificates import Pki, certificates_pem, certify, pem
 from support.clients import Pop, Refused
 from support.dovecot import PASSWORD, Dovecot
-from support.processes import HOST, open_to_all
+from support.processes import HOST
 from support.program import Options, Perdition, Start, checked
 
 pytestmark = pytest.mark.system
@@ -45,10 +46,15 @@ def alone(pki: Pki) -> Iterator[Dovecot]:
 
 
 @pytest.fixture
-def readable(pki: Pki, tmp_path: Path) -> Path:
-    """A folder for files that the workers' user can read."""
-    open_to_all(tmp_path)
-    return tmp_path
+def readable() -> Iterator[Path]:
+    """A folder for files that the workers' user can read.
+
+    Not pytest's: whoever starts it closes that for others, while other tests run.
+    """
+    with tempfile.TemporaryDirectory(prefix="perdition-") as name:
+        path = Path(name)
+        path.chmod(0o755)
+        yield path
 
 
 def pin_of(dovecot: Dovecot) -> str:
