@@ -315,7 +315,14 @@ class ServerSide:
         if b"LOGINDISABLED" in words:
             return Verdict(False, protocols.LOGIN_DISABLED, goodbye=False, delays=2)
         answer = yield from self._login_command(login, words)
-        return answer if self.terms.compat else (yield from self._with_capabilities(answer))
+        if not self.terms.compat:
+            return (yield from self._with_capabilities(answer))
+        code = CAPABILITY_CODE.match(b"* " + answer.line)
+        if self.announced and answer.accepted and code:
+            # 2.2 has asked before. Dovecot, asked, announces this in an untagged response, which the
+            # client gets; not asked, in the tagged one, of which the client gets our text.
+            self.client.say(b"* CAPABILITY " + code[1])
+        return answer
 
     def respond(self, response: bytes | None) -> Talk[Verdict | Challenge]:
         self.wire.say(b"*" if response is None else base64.b64encode(response), secret=True)
