@@ -315,12 +315,18 @@ class ServerSide:
         if b"LOGINDISABLED" in words:
             return Verdict(False, protocols.LOGIN_DISABLED, goodbye=False, delays=2)
         answer = yield from self._login_command(login, words)
-        if not self.terms.compat:
-            return (yield from self._with_capabilities(answer))
+        if self.terms.compat:
+            return self._as_ever(answer)
+        return (yield from self._with_capabilities(answer))
+
+    def _as_ever(self, answer: Verdict) -> Verdict:
+        """The answer to LOGIN; the client is told what the server announces with it, as by 2.2.
+
+        2.2 has asked before. Dovecot, asked, announces this in an untagged response, which the
+        client gets; not asked, in the tagged one, of which the client gets our text.
+        """
         code = CAPABILITY_CODE.match(b"* " + answer.line)
         if self.announced and answer.accepted and code:
-            # 2.2 has asked before. Dovecot, asked, announces this in an untagged response, which the
-            # client gets; not asked, in the tagged one, of which the client gets our text.
             self.client.say(b"* CAPABILITY " + code[1])
         return answer
 
