@@ -315,9 +315,11 @@ class ServerSide:
         if b"LOGINDISABLED" in words:
             return Verdict(False, protocols.LOGIN_DISABLED, goodbye=False, delays=2)
         answer = yield from self._login_command(login, words)
-        if self.terms.compat:
-            return self._as_ever(answer)
-        return (yield from self._with_capabilities(answer))
+        return (
+            self._as_ever(answer)
+            if self.terms.compat
+            else (yield from self._with_capabilities(answer))
+        )
 
     def _as_ever(self, answer: Verdict) -> Verdict:
         """The answer to LOGIN; the client is told what the server announces with it, as by 2.2.
