@@ -371,7 +371,20 @@ class ServerSide:
             answer = yield from self._tagged(self._login_at_once(login))
         else:
             answer = yield from self._login_step_by_step(login)
-        return answer if self.terms.compat else (yield from self._with_capabilities(answer))
+        if self.terms.compat:
+            return self._as_ever(answer)
+        return (yield from self._with_capabilities(answer))
+
+    def _as_ever(self, answer: Verdict) -> Verdict:
+        """The answer to LOGIN; the client is told what the server announces with it, as by 2.2.
+
+        2.2 has asked before. Dovecot, asked, announces this in an untagged response, which the
+        client gets; not asked, in the tagged one, of which the client gets our text.
+        """
+        code = CAPABILITY_CODE.match(answer.line)
+        if self.announced and answer.accepted and code:
+            self.client.say(b"* CAPABILITY " + announcement(code[1]).shown)
+        return answer
 
     def respond(self, response: bytes | None) -> Talk[Verdict | Challenge]:
         self.wire.say(b"*" if response is None else base64.b64encode(response), secret=True)
