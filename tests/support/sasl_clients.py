@@ -127,10 +127,14 @@ class _Connection:
     def __init__(self, port: int, context: ssl.SSLContext | None = None) -> None:
         self.sock = socket.create_connection((HOST, port), SECONDS)
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if context is not None:
-            self.sock = context.wrap_socket(self.sock, server_hostname=HOST)
-        self._file = self.sock.makefile("rb")
-        self.greeting = self._greeted()
+        try:
+            if context is not None:
+                self.sock = context.wrap_socket(self.sock, server_hostname=HOST)
+            self._file = self.sock.makefile("rb")
+            self.greeting = self._greeted()
+        except BaseException:
+            self.sock.close()
+            raise
 
     def __enter__(self) -> Self:
         return self
