@@ -5,12 +5,13 @@ import socket
 
 import pytest
 
+from support.dovecot import Dovecot
 from support.processes import HOST
-from support.program import Start
+from support.program import Options, Start
 from support.sasl_clients import CLIENTS, Answers, SaslClient, answers, coded
 from support.scripted import ScriptedServer, read, read_line
 from support.token_service import TokenService
-from system.sasl.conftest import LOUD, TOKENS, Front
+from system.sasl.conftest import LISTENERS, LOUD, TOKENS, Front
 
 pytestmark = pytest.mark.system
 TOKEN = "token-of-ann-7Hq"
@@ -164,3 +165,17 @@ def test_a_token_that_is_too_long_for_dovecot_ends_the_connection(
     with front.client() as client, pytest.raises((EOFError, ConnectionResetError)):
         client.authenticate(mechanism, initial=message(mechanism, HUGE))
     front.program.wait_log("Fatal error authenticating user. Exiting child.")
+
+
+@pytest.mark.parametrize("protocol", CLIENTS)
+def test_the_name_in_the_message_is_the_one_for_the_real_server(
+    start: Start, knower: Dovecot, protocol: str, mechanism: str
+) -> None:
+    server = f"{HOST}:{knower.ports[LISTENERS[protocol]]}"
+    options: Options = {"outgoing_server": server, "sasl_mechanisms": mechanism}
+    program = start(protocol, {**options, "strip_domain": "remote_login"})
+    with CLIENTS[protocol](program.port) as client:
+        sent = message(mechanism, TOKEN, "ann@example.org")
+        assert client.authenticate(mechanism, initial=sent).accepted
+        client.use()
+    program.wait_log('authentication_id="ann@example.org" .* status="ok"')
