@@ -167,6 +167,23 @@ def test_a_token_that_is_too_long_for_dovecot_ends_the_connection(
     front.program.wait_log("Fatal error authenticating user. Exiting child.")
 
 
+def test_a_managesieve_client_may_quote_its_token(
+    start: Start, knower: Dovecot, mechanism: str
+) -> None:
+    """RFC 5804 has 1024 octets in a quoted string; Dovecot takes it as well."""
+    (token,) = [each for each in TOKENS if len(each) == 6000]
+    sent = b'AUTHENTICATE "%b" "%b"\r\n' % (mechanism.encode(), message(mechanism, token))
+    program = start(
+        "MANAGESIEVE",
+        {"outgoing_server": f"{HOST}:{knower.ports['sieve']}", "sasl_mechanisms": mechanism},
+    )
+    for port in (knower.ports["sieve"], program.port):
+        with CLIENTS["MANAGESIEVE"](port) as client:
+            client.sock.sendall(sent)
+            assert client.sock.recv(100).startswith(b"OK ")
+            client.use()
+
+
 @pytest.mark.parametrize("protocol", CLIENTS)
 def test_the_name_in_the_message_is_the_one_for_the_real_server(
     start: Start, knower: Dovecot, protocol: str, mechanism: str
