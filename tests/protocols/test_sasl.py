@@ -260,6 +260,18 @@ def test_tokens_of_64_kib_are_taken(name: str, initial: bool) -> None:
     assert "xxxx" not in repr(login)
 
 
+@pytest.mark.parametrize("initial", [False, True])
+def test_a_token_may_be_in_a_quoted_string(initial: bool) -> None:
+    """Dovecot takes it, and PEAR's Net_Sieve writes it so."""
+    message = b"user=ann\x01auth=Bearer " + b"x" * 65536 + b"\x01\x01"
+    text = COMMAND["sieve"] % b"XOAUTH2" + (b" " if initial else b"\r\n")
+    wire = Wire()
+    login = play(client("sieve", wire).take_login(), wire, [text + b'"%b"\r\n' % b64(message)])
+    assert isinstance(login, Login)
+    assert login.exchange is not None
+    assert sasl.say_first(login, login.exchange) == message
+
+
 @pytest.mark.parametrize("name", CLIENTS)
 def test_more_than_that_ends_the_dialogue(name: str) -> None:
     text = b"x" * 100000

@@ -42,18 +42,6 @@ def pam_service(tmp_path: Path) -> Iterator[str]:
         file.unlink()
 
 
-@pytest.fixture(params=["", "*"], ids=["authzid", "separator"])
-def master(request: pytest.FixtureRequest, tmp_path: Path) -> Options:
-    """The options that name the master user, in both ways that Dovecot has."""
-    file = tmp_path / "master"
-    file.write_text(f"{MASTER_SECRET}\n")
-    return {
-        "outgoing_master_user": "admin",
-        "outgoing_master_password_file": str(file),
-        "outgoing_master_separator": request.param,
-    }
-
-
 @pytest.mark.parametrize("protocol", LISTENERS)
 def test_pam_looks_at_the_password_and_the_master_user_logs_in(
     start: Start, knower: Dovecot, pam_service: str, master: Options, protocol: str

@@ -3,9 +3,12 @@
 import pytest
 from scramp import ScramClient, ScramException
 
+from support.dovecot import Dovecot
 from support.dovecot_sasl import SECRET
-from support.sasl_clients import Outcome, SaslClient, coded, scram
-from system.sasl.conftest import Front
+from support.processes import HOST
+from support.program import Options, Start
+from support.sasl_clients import CLIENTS, Outcome, SaslClient, coded, scram
+from system.sasl.conftest import LISTENERS, Front
 
 pytestmark = pytest.mark.system
 REFUSED = {
@@ -102,3 +105,16 @@ def test_who_stands_between_cannot_change_the_first_message(front: Front, mechan
     changed = coded(first.replace("r=", "r=x"))
     with front.client() as client, pytest.raises(ScramException):
         client.authenticate(mechanism, scram(talk), changed)
+
+
+@pytest.mark.parametrize("protocol", LISTENERS)
+def test_the_name_goes_as_it_came_whatever_the_options_do_to_names(
+    start: Start, knower: Dovecot, protocol: str
+) -> None:
+    """The proof is of the message as the client wrote it."""
+    server = f"{HOST}:{knower.ports[LISTENERS[protocol]]}"
+    options: Options = {"outgoing_server": server, "sasl_mechanisms": "SCRAM-SHA-256"}
+    program = start(protocol, {**options, "strip_domain": "remote_login"})
+    with CLIENTS[protocol](program.port) as client:
+        assert not log_in(client, "SCRAM-SHA-256", user="ann@example.org").accepted
+        assert log_in(client, "SCRAM-SHA-256").accepted
