@@ -59,7 +59,7 @@ TEST = [
     "pytest-timeout>=2",
     "pytest-xdist>=3",
     "ruff>=0.5",
-    "scramp>=1.4",
+    "scramp>=1.5",
     # The first that makes wheels without a package of that name.
     "setuptools>=70.1",
     "twine>=5",

@@ -2,6 +2,7 @@
 
 from perdition.backends import Backends, SharedTurn
 from perdition.net import ServerItem
+from perdition.parameters import Parameters, parse_rule
 
 SERVERS = [ServerItem("", name, "") for name in ("one", "two", "three")]
 
@@ -32,3 +33,40 @@ def test_a_server_without_a_host_is_none() -> None:
     assert backends().candidates([]) == []
     assert backends(ServerItem("", "", "99")).candidates([]) == []
     assert backends().candidates([ServerItem("bob", "", "")]) == []
+
+
+SSL, PLAIN = Parameters(tls="ssl"), Parameters(tls="none", name="x")
+
+
+def told(
+    rules: list[str], *destinations: ServerItem, servers: tuple[ServerItem, ...] = ()
+) -> list[Parameters | None]:
+    chosen = Backends(
+        servers, "143", SharedTurn(), 0, keepalive=False, rules=[parse_rule(each) for each in rules]
+    )
+    return [each.options for each in chosen.candidates(destinations)]
+
+
+def test_the_first_rule_that_matches_counts() -> None:
+    rules = [".example.org;tls=ssl", "10.0.0.0/8;tls=none;name=x", "a.example.org;tls=none"]
+    hosts = ("a.example.org", "example.org", "10.1.2.3", "11.1.2.3")
+    found = told(rules, *(ServerItem("", host, "") for host in hosts))
+    assert found == [SSL, None, PLAIN, None]
+
+
+def test_what_a_destination_says_itself_goes_over_the_rules() -> None:
+    mine = ServerItem("", "mail", "", Parameters(tls="starttls"))
+    [found] = told(["mail;tls=none;name=x;client=id"], mine)
+    assert found == Parameters(tls="starttls", name="x", client="id")
+
+
+def test_default_servers_have_theirs_and_a_value_without_host_adds_to_them() -> None:
+    server = ServerItem("", "mail", "143", Parameters(tls="ssl", ca="/x"))
+    assert told([], servers=(server,)) == [server.options]
+    bob = ServerItem("bob", "", "", Parameters(tls="none"))
+    assert told([], bob, servers=(server,)) == [Parameters(tls="none", ca="/x")]
+    assert told(["mail;name=x"], servers=(server,)) == [Parameters("ssl", "x", "/x")]
+
+
+def test_nothing_is_said_where_nobody_says_anything() -> None:
+    assert told([], ServerItem("", "mail", "")) == [None]

@@ -89,3 +89,46 @@ def test_names_are_listed_for_people(certificate, names):
 @given(TEXT, st.lists(TEXT, max_size=3), st.lists(TEXT, max_size=3), st.booleans())
 def test_no_text_raises(server, dns, common, san_only):
     certificates.matches(server, info(common, dns), san_only=san_only)
+
+
+def subject(**parts):
+    """A certificate's subject, with alternative names of e-mail and DNS."""
+    alternatives = [(kind, value) for kind in ("email", "DNS") for value in parts.pop(kind, ())]
+    return {
+        "subject": tuple(((key, value),) for key, values in parts.items() for value in values),
+        "subjectAltName": tuple(alternatives),
+    }
+
+
+@pytest.mark.parametrize(
+    ("certificate", "field", "user"),
+    [
+        (subject(commonName=["ann"]), "cn", "ann"),
+        (subject(commonName=[" ann "]), "cn", "ann"),
+        (subject(commonName=["Ann M\xfcller"]), "cn", "Ann M\xfcller"),
+        (subject(commonName=["ann", "bob"]), "cn", None),
+        (subject(commonName=["ann\0bob"]), "cn", None),
+        (subject(commonName=["ann\r\nbob"]), "cn", None),
+        (subject(commonName=["ann\udc80"]), "cn", None),
+        (subject(commonName=[""]), "cn", None),
+        (subject(commonName=[" "]), "cn", None),
+        (subject(), "cn", None),
+        (subject(userId=["ann"], commonName=["x"]), "uid", "ann"),
+        (subject(email=["a@b"], emailAddress=["c@d"]), "email", "a@b"),
+        (subject(emailAddress=["c@d"]), "email", "c@d"),
+        (subject(email=["a@b", "c@d"]), "email", None),
+        (subject(email=["a@b\n"], emailAddress=["c@d"]), "email", None),
+        (subject(DNS=["a.org"], commonName=["x"]), "dns", "a.org"),
+        (subject(commonName=["x"]), "dns", None),
+        (subject(DNS=["a.org", "b.org"]), "dns", None),
+    ],
+)
+def test_a_certificate_names_one_user_or_none(certificate, field, user):
+    assert certificates.user_of(certificate, field) == user
+
+
+@given(TEXT, st.sampled_from(sorted(certificates.USER_FIELDS)))
+def test_no_user_has_control_characters(text, field):
+    parts = {key: [text] for key in ("commonName", "userId", "email", "DNS")}
+    user = certificates.user_of(subject(**parts), field)
+    assert user is None or (user.isprintable() and user)

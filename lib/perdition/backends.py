@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from perdition import net
 from perdition.net import ServerItem
+from perdition.parameters import Parameters, Rule, matches
 from perdition.patience import Patience
 
 
@@ -30,6 +31,11 @@ class SharedTurn:
         return self._descriptor
 
 
+def over(first: Parameters | None, second: Parameters | None) -> Parameters | None:
+    """What both say; the first counts where they differ."""
+    return second if first is None else first.over(second)
+
+
 @dataclass(frozen=True, slots=True)
 class Backends:
     """The real servers that a log-in may go to.
@@ -40,6 +46,7 @@ class Backends:
         turn: the counter behind the round robin.
         connect_timeout: seconds for each address, 0 for the kernel's limit.
         keepalive: `tcp_keepalive`.
+        rules: `outgoing_destinations`, the first that matches counts.
     """
 
     default_servers: Sequence[ServerItem]
@@ -47,6 +54,7 @@ class Backends:
     turn: SharedTurn
     connect_timeout: int
     keepalive: bool
+    rules: Sequence[Rule] = ()
 
     def candidates(self, destinations: Sequence[ServerItem]) -> list[ServerItem]:
         """The servers to try, in order (reference: maps.md section 2, steps 6 and 7).
@@ -56,14 +64,31 @@ class Backends:
                 without host, there are the default ones, in turn.
         """
         if not destinations:
-            return self._in_turn()
+            return self._by_rules(self._in_turn())
         found: list[ServerItem] = []
         for each in destinations:
             if each.host:
                 found.append(each if each.port else each._replace(port=self.default_port))
             else:
-                found += [server._replace(user=each.user) for server in self._in_turn()]
-        return found
+                found += [
+                    server._replace(user=each.user, options=over(each.options, server.options))
+                    for server in self._in_turn()
+                ]
+        return self._by_rules(found)
+
+    def _by_rules(self, servers: list[ServerItem]) -> list[ServerItem]:
+        """The same with what the rules say of them."""
+        if not self.rules:
+            return servers
+        return [
+            each._replace(options=over(each.options, self._said_of(each.host))) for each in servers
+        ]
+
+    def _said_of(self, host: str) -> Parameters | None:
+        for rule in self.rules:
+            if matches(host, rule.pattern):
+                return rule.parameters
+        return None
 
     def _in_turn(self) -> list[ServerItem]:
         """The default servers, beginning with another one each time."""

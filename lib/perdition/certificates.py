@@ -20,6 +20,45 @@ def names_of(info: Mapping[str, Any]) -> list[str]:
     return names or common_names(info) or ["nobody"]
 
 
+def host_names(info: Mapping[str, Any]) -> list[str]:
+    """The names of servers, perhaps with stars: the DNS names, else the common names."""
+    found = [value for kind, value in info.get("subjectAltName", ()) if kind == "DNS"]
+    return found or common_names(info)
+
+
+# Which field of a client's certificate names the user: kind of alternative name, part of subject.
+USER_FIELDS = {
+    "cn": ("", "commonName"),
+    "dns": ("DNS", ""),
+    "email": ("email", "emailAddress"),
+    "uid": ("", "userId"),
+}
+
+
+def user_of(info: Mapping[str, Any], field: str) -> str | None:
+    """The user that a client's certificate names.
+
+    Where the certificate has alternative names of the kind, these count alone.
+
+    Args:
+        info: a verified certificate as `ssl.SSLSocket.getpeercert` gives it.
+        field: one of USER_FIELDS.
+
+    Returns:
+        None where there is no value or more than one, or one that is no name: empty, or with
+        control characters.
+    """
+    kind, part = USER_FIELDS[field]
+    found = [value for each, value in info.get("subjectAltName", ()) if each == kind]
+    if not found:
+        found = [
+            value for group in info.get("subject", ()) for each, value in group if each == part
+        ]
+    if len(found) != 1 or not found[0].isprintable():
+        return None
+    return found[0].strip(" ") or None
+
+
 def matches(server: str, info: Mapping[str, Any], *, san_only: bool = False) -> bool:
     """Whether the certificate is for the server.
 

@@ -6,6 +6,8 @@ import socket
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from perdition import parameters
+from perdition.parameters import Parameters
 from perdition.patience import Patience
 
 
@@ -18,11 +20,16 @@ class Ambiguous(ValueError):
 
 
 class ServerItem(NamedTuple):
-    """``[user@]host[:port]`` taken apart; an empty part is one that was not given."""
+    """``[user@]host[:port]`` taken apart; an empty part is one that was not given.
+
+    Attributes:
+        options: what is said of that destination beside.
+    """
 
     user: str
     host: str
     port: str
+    options: Parameters | None = None
 
     def __str__(self) -> str:
         return (
@@ -53,6 +60,18 @@ def parse_item(text: str, delimiter: str, default_port: str = "") -> ServerItem:
             raise Ambiguous(f"{rest}: write [{host}]:{port} or [{rest}]")
         return ServerItem(user, rest, default_port)
     return ServerItem(user, host, port or default_port)
+
+
+def parse_destination(text: str, delimiter: str, default_port: str = "") -> ServerItem:
+    """Take ``[user<delimiter>]host[:port][;key=value...]`` apart.
+
+    Raises:
+        Ambiguous: as above.
+        BadParameters: they cannot be what stands after the first semicolon.
+    """
+    place, rest = parameters.split(text)
+    item = parse_item(place.rstrip(" ") if rest else place, delimiter, default_port)
+    return item._replace(options=parameters.parse(rest)) if rest else item
 
 
 @functools.lru_cache(maxsize=1024)

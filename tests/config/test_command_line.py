@@ -147,6 +147,10 @@ REFUSED = [
     (["--query_key", "\\x"], ""),
     (["--ssl_outgoing_ciphers", "nonsense"], ""),
     (["--client_server_allow", "192.0.2.0/99"], ""),
+    (["--outgoing_destinations", "192.0.2.0/99;tls=ssl"], ""),
+    (["--outgoing_destinations", "mail1"], ""),
+    (["--outgoing_destinations", "mail1;tls=yes"], ""),
+    (["--ssl_client_cert_user", "name"], ""),
     (["--login_threads", "1"], "Parameter to login_threads must be a positive integer"),
 ]
 
@@ -281,6 +285,15 @@ def test_the_masks_show_what_was_on_the_command_line(
 def test_compression_is_accepted_with_a_warning() -> None:
     (warning,) = line("--ssl_outgoing_compression").warnings
     assert warning.startswith("command line: ssl_outgoing_compression: has no effect")
+
+
+@pytest.mark.parametrize("flag", ["--ssl_no_cert_verify", "--ssl_no_client_cert_verify"])
+def test_lists_of_revoked_clients_have_no_effect_where_no_certificates_are_asked_for(
+    flag: str,
+) -> None:
+    (warning,) = line("--ssl_crl_file", "/x", flag).warnings
+    assert warning.startswith("command line: ssl_crl_file: has no effect, for with ssl_no_c")
+    assert not line("--ssl_crl_file", "/x").warnings
 
 
 def test_sslv3_is_accepted_with_a_warning() -> None:

@@ -1,6 +1,7 @@
 """Values of a map, taken apart."""
 
 import contextlib
+import re
 
 import pytest
 from hypothesis import given
@@ -8,6 +9,7 @@ from hypothesis import strategies as some
 
 from perdition.maps import Answer, MapFailed, read_value
 from perdition.net import ServerItem
+from perdition.parameters import Parameters
 
 
 def item(host: str, port: str = "", user: str = "") -> ServerItem:
@@ -48,7 +50,7 @@ def test_a_value_is_taken_apart(value: str, found: ServerItem) -> None:
 
 
 def test_octets_that_are_no_text_stay_what_they_are() -> None:
-    ((user, host, _port),) = read_value(b"m\xfcller@mail1", "@").destinations
+    ((user, host, _port, _more),) = read_value(b"m\xfcller@mail1", "@").destinations
     assert (user.encode("utf-8", "surrogateescape"), host) == (b"m\xfcller", "mail1")
 
 
@@ -115,17 +117,81 @@ def test_nonsense_is_out_of_order(value: bytes, why: str) -> None:
 
 
 def test_the_message_has_no_more_than_the_beginning_of_a_value() -> None:
-    with pytest.raises(MapFailed) as raised:
-        read_value(b"x" * 10_000, "@")
-    assert len(str(raised.value)) < 150
+    for value in b"x" * 10_000, b"a;tls=" + b"x" * 10_000:
+        with pytest.raises(MapFailed) as raised:
+            read_value(value, "@")
+        assert len(str(raised.value)) < 250
+
+
+PIN = "ab" * 32
+
+
+@pytest.mark.parametrize(
+    ("value", "found"),
+    [
+        ("mail1;tls=ssl", item("mail1")._replace(options=Parameters(tls="ssl"))),
+        ("mail1 ; tls=ssl", item("mail1")._replace(options=Parameters(tls="ssl"))),
+        (
+            "bob@mail1:99;name=imap.example.com;ca=/etc/x@y.pem",
+            ServerItem(
+                "bob", "mail1", "99", Parameters(name="imap.example.com", ca="/etc/x@y.pem")
+            ),
+        ),
+        (
+            f"[::1]:143;pin=sha256:{PIN};client=proxy_v2",
+            ServerItem("", "::1", "143", Parameters(pins=(bytes.fromhex(PIN),), client="proxy_v2")),
+        ),
+        (";tls=ssl", item("")._replace(options=Parameters(tls="ssl"))),
+        # A user may have a semicolon, as before.
+        ("a;b@mail1", item("mail1", user="a;b")),
+    ],
+)
+def test_parameters_stand_behind_a_destination(value: str, found: ServerItem) -> None:
+    assert read_value(value.encode(), "@") == Answer([found])
+
+
+def test_each_destination_of_a_list_has_its_own_parameters() -> None:
+    found = read_value(b"a:1;tls=ssl,b, c;tls=none;name=x", "@", "99").destinations
+    assert [(each.host, each.port, each.options) for each in found] == [
+        ("a", "1", Parameters(tls="ssl")),
+        ("b", "99", None),
+        ("c", "99", Parameters(tls="none", name="x")),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("value", "why"),
+    [
+        ("mail1;tls=yes", "tls=yes: must be one of none, ssl, starttls, starttls_force: mail1;"),
+        ("mail1;tls=", "tls=: must be one of"),
+        ("mail1;colour=red", "'colour' is not known; there are tls, name, ca, pin, client: mail1"),
+        ("mail1;tls=ssl;", "'' is not known"),
+        ("mail1;tls=ssl;tls=none", "tls= is there twice"),
+        ("mail1;pin=", "pin=: not sha256: and 64"),
+        ("mail1;name=a b", "name=a b: not a name"),
+        ("mail1;ca=x.pem", "ca=x.pem: not a path that begins with /"),
+        (
+            "mail1;client=proxy",
+            "client=proxy: must be one of none, proxy_v1, proxy_v2, id, xclient",
+        ),
+        ("mail1;tls", "not the name of a host"),
+        ("mail1;", "not the name of a host"),
+        ("mail1;TLS=ssl", "not the name of a host"),
+    ],
+)
+def test_parameters_that_are_none_are_out_of_order_and_named(value: str, why: str) -> None:
+    with pytest.raises(MapFailed, match=re.escape(why)):
+        read_value(value.encode(), "@")
 
 
 @given(
-    some.binary() | some.text(alphabet="a1:@[],. %\0\u0661").map(str.encode),
+    some.binary()
+    | some.text(alphabet="a1:@[],. %\0\u0661;=").map(str.encode)
+    | some.text(alphabet="a;=+,").map(lambda end: f"a;tls=ssl;pin={end}".encode()),
     some.text(some.characters(exclude_categories=("Cs",)), min_size=1, max_size=3),
 )
 def test_no_octets_raise_anything_but_map_failed(value: bytes, delimiter: str) -> None:
     with contextlib.suppress(MapFailed):
-        for user, host, port in read_value(value, delimiter).destinations:
+        for user, host, port, _more in read_value(value, delimiter).destinations:
             assert not set("\0\r\n") & set(user + host + port)
             assert not port.isdigit() or 0 < int(port) < 1 << 16

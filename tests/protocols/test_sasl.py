@@ -224,13 +224,17 @@ def test_the_announcement_is_honest(name: str, told: dict[str, object], words: b
     assert words in said(wire)
 
 
-@pytest.mark.parametrize("name", ["pop3", "imap4"])
+@pytest.mark.parametrize("name", CLIENTS)
 def test_no_password_is_asked_for_before_forced_tls(name: str) -> None:
     wire = Wire()
     side = client(name, wire, tls_listen=True, tls_listen_force=True)
     with pytest.raises(Lacking):
         play(side.take_login(), wire, [COMMAND[name] % b"PLAIN" + b"\r\n"])
-    answers = {"pop3": b"<3>-ERR Mate, try STLS", "imap4": b"<3>a NO [PRIVACYREQUIRED] "}
+    answers = {
+        "pop3": b"<3>-ERR Mate, try STLS",
+        "imap4": b"<3>a NO [PRIVACYREQUIRED] ",
+        "sieve": b"<3>NO (ENCRYPT-NEEDED) ",
+    }
     assert said(wire).startswith(answers[name])
 
 
@@ -254,6 +258,18 @@ def test_tokens_of_64_kib_are_taken(name: str, initial: bool) -> None:
     assert login.exchange is not None
     assert sasl.say_first(login, login.exchange) == message
     assert "xxxx" not in repr(login)
+
+
+@pytest.mark.parametrize("initial", [False, True])
+def test_a_token_may_be_in_a_quoted_string(initial: bool) -> None:
+    """Dovecot takes it, and PEAR's Net_Sieve writes it so."""
+    message = b"user=ann\x01auth=Bearer " + b"x" * 65536 + b"\x01\x01"
+    text = COMMAND["sieve"] % b"XOAUTH2" + (b" " if initial else b"\r\n")
+    wire = Wire()
+    login = play(client("sieve", wire).take_login(), wire, [text + b'"%b"\r\n' % b64(message)])
+    assert isinstance(login, Login)
+    assert login.exchange is not None
+    assert sasl.say_first(login, login.exchange) == message
 
 
 @pytest.mark.parametrize("name", CLIENTS)

@@ -83,6 +83,20 @@ def test_who_is_not_in_the_map_goes_to_the_default_server(popmap: Path) -> None:
     ]
 
 
+def test_what_is_said_of_a_server_is_shown(popmap: Path) -> None:
+    rule = "mail2;tls=starttls;name=imap.example.com;client=id"
+    more = ["--outgoing_destinations", rule, "--ssl_mode", "ssl_outgoing"]
+    assert lookup(popmap, "bob", *more)[2:] == [
+        '  server mail2 port 143 user "bob" TLS by STARTTLS, where it is offered '
+        "name imap.example.com client id"
+    ]
+    pin = f"pin=sha256:{'ab' * 32}"
+    more = ["--outgoing_server", f"main;tls=ssl;{pin}"]
+    assert lookup(popmap, "zoe", *more)[2:] == [
+        f'  server main port 143 user "zoe" TLS from the first octet on {pin.replace("=", " ")}'
+    ]
+
+
 def test_a_map_out_of_order_is_not_a_user_who_is_not_there(popmap: Path) -> None:
     assert lookup(popmap, "bad", status=255)[1:] == [
         '  key "bad": found "mail 1"',

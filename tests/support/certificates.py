@@ -116,6 +116,26 @@ def hashed_name(certified: Certified) -> str:
     return f"{crypto.X509.from_cryptography(certified.certificate).subject_name_hash():08x}.0"
 
 
+def revoking(issuer: Certified, *certified: Certified, days: tuple[int, int] = (-1, 10)) -> bytes:
+    """A list of revoked certificates, in PEM; days as above."""
+    now = datetime.datetime.now(datetime.UTC)
+    builder = (
+        x509.CertificateRevocationListBuilder()
+        .issuer_name(issuer.certificate.subject)
+        .last_update(now + datetime.timedelta(days[0]))
+        .next_update(now + datetime.timedelta(days[1]))
+    )
+    for each in certified:
+        revoked = (
+            x509.RevokedCertificateBuilder()
+            .serial_number(each.certificate.serial_number)
+            .revocation_date(now)
+            .build()
+        )
+        builder = builder.add_revoked_certificate(revoked)
+    return builder.sign(issuer.key, hashes.SHA256()).public_bytes(Encoding.PEM)
+
+
 class Pki:
     """A directory of PEM files; most hold a chain and the key of its first certificate."""
 

@@ -249,6 +249,18 @@ class Dovecot:
         """What it has logged so far."""
         return self._log.read_text()
 
+    def logins(self, user: str, method: str = "") -> int:
+        """How often somebody has been let in, as far as it has been logged."""
+        return self.log().count(f"Info: Login: user=<{user}>, method={method}")
+
+    def wait_logins(self, count: int, user: str, method: str = "") -> None:
+        """Wait until somebody has been let in so often."""
+        wait_until(
+            lambda: self.logins(user, method) >= count,
+            START_SECONDS,
+            f"Dovecot has logged {count} log-ins of {user} by {method or 'whatever'}",
+        )
+
     def imap(self, user: str) -> imaplib.IMAP4:
         """Somebody's connection to it, not by way of the proxy."""
         imap = imaplib.IMAP4(HOST, self.ports["imap"], START_SECONDS)

@@ -62,6 +62,21 @@ def command(directory: Path, name: str, options: Options) -> list[str]:
     return [sys.executable, str(link), *arguments(options)]
 
 
+def checked(directory: Path, options: Options) -> subprocess.CompletedProcess[str]:
+    """The program, which looks at its configuration and ends."""
+    base: Options = {
+        **{"config_file": "", "map_library": "", "log_facility": str(directory / "log")},
+        "check_config": True,
+    }
+    return subprocess.run(
+        command(directory, "perdition.imap4", {**base, **options}),
+        capture_output=True,
+        text=True,
+        timeout=START_SECONDS,
+        check=False,
+    )
+
+
 class Perdition:
     """The program while it serves, in the foreground or as a daemon.
 

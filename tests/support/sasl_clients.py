@@ -12,6 +12,7 @@ from support.processes import HOST
 
 SECONDS = 30
 QUOTED_LIMIT = 1024
+MESSAGE = b"Subject: honey\r\n\r\nThere is some.\r\n"
 # Given a challenge's octets, what the client says on its line.
 Answers = Callable[[bytes], bytes]
 
@@ -127,10 +128,14 @@ class _Connection:
     def __init__(self, port: int, context: ssl.SSLContext | None = None) -> None:
         self.sock = socket.create_connection((HOST, port), SECONDS)
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if context is not None:
-            self.sock = context.wrap_socket(self.sock, server_hostname="localhost")
-        self._file = self.sock.makefile("rb")
-        self.greeting = self._greeted()
+        try:
+            if context is not None:
+                self.sock = context.wrap_socket(self.sock, server_hostname=HOST)
+            self._file = self.sock.makefile("rb")
+            self.greeting = self._greeted()
+        except BaseException:
+            self.sock.close()
+            raise
 
     def __enter__(self) -> Self:
         return self
@@ -144,7 +149,7 @@ class _Connection:
 
     def _wrap(self, context: ssl.SSLContext) -> None:
         self._file.close()
-        self.sock = context.wrap_socket(self.sock, server_hostname="localhost")
+        self.sock = context.wrap_socket(self.sock, server_hostname=HOST)
         self._file = self.sock.makefile("rb")
 
     def _say(self, line: bytes) -> None:
@@ -209,9 +214,15 @@ class ImapClient(_Connection):
         return Outcome(line.startswith(b"OK"), line)
 
     def use(self) -> None:
+        size = len(MESSAGE)
+        assert self._ask(b"APPEND INBOX {%d+}\r\n%b" % (size, MESSAGE))[1].startswith(b"OK")
         untagged, answer = self._ask(b"SELECT INBOX")
         assert answer.startswith(b"OK")
         assert any(line.endswith(b" EXISTS") for line in untagged)
+        untagged, answer = self._ask(b"FETCH * BODY[]")
+        assert answer.startswith(b"OK")
+        assert b"BODY[] {%d}" % size in untagged[0]
+        assert b"\r\n".join(untagged[1:]).startswith(MESSAGE)
 
 
 class PopClient(_Connection):

@@ -12,8 +12,8 @@ from perdition.patience import Patience
 from perdition.protocols.wire import Wire
 from perdition.session.channel import Channel
 from perdition.tls import TlsFailed
-from perdition.tls.contexts import listening_context
 from perdition.tls.handshakes import describe
+from perdition.tls.listening import listening_context
 from support.certificates import Pki
 
 HOST = "127.0.0.1"
@@ -41,6 +41,7 @@ def too_long(depth, limit):
 class Settings:
     """The options that TLS looks at; the files are names for `Pki.file`, made paths by `given`."""
 
+    protocol: str = "IMAP4"
     ssl_ca_accept_self_signed: bool = False
     ssl_ca_chain_file: str = ""
     ssl_ca_file: str = ""
@@ -50,6 +51,8 @@ class Settings:
     ssl_cert_accept_self_signed: bool = False
     ssl_cert_file: str = ""
     ssl_cert_verify_depth: int = 9
+    ssl_client_cert_user: str = ""
+    ssl_crl_file: str = ""
     ssl_dh_params_file: str = ""
     ssl_key_file: str = ""
     ssl_listen_ciphers: str = ""
@@ -65,6 +68,7 @@ class Settings:
     ssl_passphrase_fd: int = 0
     ssl_passphrase_file: str = ""
     ssl_san_only: bool = False
+    ssl_sni_certs: tuple[str, ...] = ()
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +85,9 @@ def given(pki):
             if option in values and "/" not in values[option]:
                 values[option] = pki.file(values[option])
         values |= dict.fromkeys(flags, True)
-        return Settings(**{f"ssl_{option}": value for option, value in values.items()})
+        protocol = values.pop("protocol", "IMAP4")
+        named = {f"ssl_{option}": value for option, value in values.items()}
+        return Settings(protocol=protocol, **named)
 
     return settings
 

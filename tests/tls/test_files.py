@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from perdition.tls import LISTENING_FAILED, OUTGOING_FAILED, TlsSetupError
-from perdition.tls.contexts import listening_context, outgoing
+from perdition.tls.listening import listening_context
+from perdition.tls.outgoing import outgoing
 from support.certificates import PASSPHRASE
 from tls.conftest import (
     KEY,

@@ -10,7 +10,7 @@ import pytest
 
 from perdition.session.channel import PeerGone
 from perdition.tls import TlsFailed
-from perdition.tls.contexts import outgoing
+from perdition.tls.outgoing import outgoing
 from tls.conftest import (
     EXPIRED,
     EXPIRED_AT_ONCE,

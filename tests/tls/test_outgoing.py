@@ -14,7 +14,7 @@ import pytest
 from perdition.patience import Patience
 from perdition.session.channel import Channel
 from perdition.tls import OUTGOING_FAILED, TlsFailed, TlsSetupError, chains
-from perdition.tls.contexts import outgoing
+from perdition.tls.outgoing import outgoing
 from support.certificates import certificates_pem, hashed_name
 from tls.conftest import (
     EXPIRED,

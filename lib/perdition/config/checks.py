@@ -7,6 +7,7 @@ from perdition.config import ConfigError
 from perdition.config.kinds import PROTO_VERSIONS
 from perdition.config.options import DEFAULTS, Options
 from perdition.config.settings import Given, Level
+from perdition.parameters import BadParameters
 
 ORDER = list(PROTO_VERSIONS)
 SIDES = ("listen", "outgoing")
@@ -42,10 +43,14 @@ def check(options: Options, given: Level) -> None:
         message = "Only one of ssl_passphrase_fd and ssl_passphrase_file may be specified"
         raise conflict(descriptor, file, message)
     check_master_user(options, given)
+    for name in ("ssl_no_cert_verify", "ssl_no_client_cert_verify"):
+        if options.ssl_client_cert_user and getattr(options, name):
+            message = "a certificate that nobody has verified names no user"
+            raise conflict(given["ssl_client_cert_user"], given[name], message)
     try:
         for item in options.outgoing_server:
-            net.parse_item(item, options.domain_delimiter)
-    except net.Ambiguous as error:
+            net.parse_destination(item, options.domain_delimiter)
+    except (net.Ambiguous, BadParameters) as error:
         raise ConfigError(f"{given['outgoing_server'].where}: outgoing_server {error}") from error
 
 
@@ -94,6 +99,12 @@ def warnings(options: Options, given: Level) -> list[str]:
             found.append(
                 f"{given[name].where}: {name}: has no effect, for TLS does not compress any more: "
                 "what is said could be guessed from how well it is compressed"
+            )
+    for name in ("ssl_no_cert_verify", "ssl_no_client_cert_verify"):
+        if options.ssl_crl_file and getattr(options, name):
+            found.append(
+                f"{given['ssl_crl_file'].where}: ssl_crl_file: has no effect, for with {name} "
+                "clients are not asked for certificates"
             )
     for name in (f"ssl_{side}_{end}_proto_version" for side in SIDES for end in ("min", "max")):
         if getattr(options, name) == "sslv3" and name in given:

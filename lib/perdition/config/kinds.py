@@ -7,10 +7,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
+from perdition.certificates import USER_FIELDS
 from perdition.config.ssl_mode import WORDS as SSL_MODES
 from perdition.config.ssl_mode import SslMode as SslMode  # noqa: PLC0414 - part of this vocabulary
 from perdition.config.ssl_mode import show_ssl_mode
 from perdition.identity import AddDomain, State, check_key_format
+from perdition.parameters import BadParameters, parse_rule
 from perdition.protocols.sasl import MECHANISMS
 
 T = TypeVar("T")
@@ -121,6 +123,17 @@ def parse_networks(text: str) -> tuple[str, ...]:
             raise BadValue(f"{item!r} is not a network such as 192.0.2.0/24", item) from None
         if not item:
             raise BadValue("has an empty item", item)
+    return items
+
+
+def parse_destinations(text: str) -> tuple[str, ...]:
+    """Read patterns of real servers with what is said of them."""
+    items = tuple(item.strip(" ") for item in parse_list(text))
+    for item in items:
+        try:
+            parse_rule(item)
+        except BadParameters as error:
+            raise BadValue(str(error), item) from None
     return items
 
 
@@ -272,6 +285,7 @@ OPTIONAL_SECONDS = Kind(
     "optional_seconds", parse_optional_number, show_optional_number, NOT_A_NUMBER
 )
 LIST = Kind("list", parse_list, ",".join)
+DESTINATIONS = Kind("destinations", parse_destinations, ",".join)
 NETWORKS = Kind("networks", parse_networks, ",".join)
 QUERY_KEY = Kind("query_key", parse_query_key, ",".join)
 STATE_LIST = Kind(
@@ -311,6 +325,12 @@ MAP_FAILURE_KIND = Kind(
 MECHANISM_LIST = Kind("mechanisms", parse_mechanisms, " ".join, words=MECHANISMS)
 ROUTE_BY_KIND = Kind("route_by", functools.partial(parse_word, ROUTE_BY), str, words=ROUTE_BY)
 COMPAT_KIND = Kind("compat", functools.partial(parse_optional_word, COMPAT), str, words=COMPAT)
+CERT_FIELD = Kind(
+    "cert_field",
+    functools.partial(parse_word, ("", *sorted(USER_FIELDS))),
+    str,
+    words=tuple(sorted(USER_FIELDS)),
+)
 DELIMITER = Kind("delimiter", parse_delimiter, str)
 MIN_VERSION = Kind(
     "min_version", parse_min_version, str, "Unknown {name}", words=tuple(PROTO_VERSIONS)

@@ -1,4 +1,4 @@
-"""The options of TLS, in the order of ``--help``; the last one is not in 2.2."""
+"""The options of TLS, in the order of ``--help``; from ssl_san_only on they are not in 2.2."""
 
 from dataclasses import dataclass
 
@@ -187,4 +187,29 @@ class TlsOptions(AddedOptions):
     ssl_san_only: bool = flag(
         "Do not fall back on the common name of a certificate without alternative names.",
         section=TLS,
+    )
+    ssl_sni_certs: tuple[str, ...] = option(
+        (),
+        kinds.LIST,
+        "More certificates for clients, each for those that ask for one of its names (SNI): files, "
+        "or directories of *.pem files. Each has the certificate, those that lead to its "
+        "authority, and the key, unless this is beside it in a file whose name ends in .key.",
+        section=TLS,
+        metavar="PATH[,PATH...]",
+    )
+    ssl_crl_file: str = option(
+        "",
+        kinds.FILE,
+        "Lists of revoked certificates that those of clients are looked up in; the one of the "
+        "authority that signed the certificate must be there, and not have expired. Read again "
+        "at HUP. Empty for none.",
+        section=TLS,
+        metavar="FILENAME",
+    )
+    ssl_client_cert_user: str = option(
+        "",
+        kinds.CERT_FIELD,
+        "What of a client's certificate names the user: cn, dns, email, uid. Empty: nothing.",
+        section=TLS,
+        metavar="FIELD",
     )

@@ -9,12 +9,13 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
 from perdition.identity import Ends
-from perdition.net import Ambiguous, ServerItem, parse_item
+from perdition.net import Ambiguous, ServerItem, parse_destination
+from perdition.parameters import BadParameters
 from perdition.protocols import decode
 
 # What no name of a user, host or port has.
 CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-HOST = re.compile(r"[^\s\x00-\x20\x7f/\[\]]{0,255}")
+HOST = re.compile(r"[^\s\x00-\x20\x7f/\[\];]{0,255}")
 PORT = re.compile(r"(?:[A-Za-z0-9][A-Za-z0-9_.+-]{0,63})?")
 SHOWN_LENGTH = 100
 MOST_DESTINATIONS = 16
@@ -128,7 +129,8 @@ def read_value(value: bytes, delimiter: str, port: str = "") -> Answer:
     """Take a value apart (reference: maps.md section 3), or a list of them with commas between.
 
     Args:
-        value: ``[user<delimiter>]host[:port]``; an IPv6 address with a port stands in brackets.
+        value: ``[user<delimiter>]host[:port][;key=value...]``; an IPv6 address with a port stands
+            in brackets.
         delimiter: what stands between user and host.
         port: for those without one; empty for `outgoing_port`.
 
@@ -144,9 +146,11 @@ def read_value(value: bytes, delimiter: str, port: str = "") -> Answer:
         if not piece:
             continue
         try:
-            item = parse_item(piece, delimiter, port)
+            item = parse_destination(piece, delimiter, port)
         except Ambiguous as error:
             raise MapFailed(str(error)) from error
+        except BadParameters as error:
+            raise MapFailed(f"{shown(str(error))}: {shown(text)}") from error
         check_item(item, text)
         found.append(item)
     return Answer(found)

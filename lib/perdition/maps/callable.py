@@ -13,6 +13,7 @@ from typing import Any
 from perdition.maps import Answer, MapFailed, MapSettings, Query, check_item, shown
 from perdition.maps.threads import Threads, TookTooLong
 from perdition.net import ServerItem
+from perdition.parameters import Parameters
 from perdition.protocols import decode, encode
 
 # What may come out of code that is not ours. It may want to end the process, and may not.
@@ -72,7 +73,9 @@ def as_found(value: object) -> bytes | Answer | None:
             return value
         case str():
             return encode(value)
-        case ServerItem() if all(isinstance(part, str) for part in value):
+        case ServerItem(_, _, _, None | Parameters()) if all(
+            isinstance(part, str) for part in value[:3]
+        ):
             check_item(value, str(value))
             return Answer([value])
     raise MapFailed(

@@ -243,7 +243,8 @@ def read_response(packet: bytes) -> ServerItem:
     strings = read_strings(packet[HEADER.size : length])
     if len(strings) != STRINGS:
         raise MapFailed(f"an answer of {len(strings)} strings: it has to be user, server, port")
-    item = ServerItem(*(decode(each) for each in strings))
+    user, host, port = (decode(each) for each in strings)
+    item = ServerItem(user, host, port)
     check_item(item, str(item))
     return item
 

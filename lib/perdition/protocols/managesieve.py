@@ -47,6 +47,7 @@ class ClientSide:
         self.offer_tls = terms.tls_listen
         self.in_tls = False
         self.certified: str | None = None
+        self.limit = sasl.line_limit(terms.mechanisms, LINE_LIMIT)
         self.literal_limit = sasl.line_limit(terms.mechanisms, LITERAL_LIMIT)
         self.greeted = False
 
@@ -62,7 +63,7 @@ class ClientSide:
     def take_login(self) -> Talk[Login | TlsWanted | Quit]:
         self.greeted = True
         while True:
-            line = yield from self.wire.read_line(LINE_LIMIT)
+            line = yield from self.wire.read_line(self.limit)
             word, space, rest = line.partition(b" ")
             arguments = yield from self._take_arguments(rest) if space else _none()
             command = word.upper()
@@ -87,6 +88,11 @@ class ClientSide:
                     self._sorry(f"Too many arguments, expected {command.decode()}, mate")
                 case b"STARTTLS", count if count and self.offer_tls and not self.in_tls:
                     self._sorry("Too many arguments, expected STARTTLS, mate")
+                case b"AUTHENTICATE", (1 | 2) if self.terms.must_start_tls(self.in_tls) and (
+                    not self.terms.compat
+                ):
+                    # Before the password is asked for.
+                    self._sorry("Mate, try STARTTLS first", "ENCRYPT-NEEDED")
                 case b"AUTHENTICATE", (1 | 2):
                     try:
                         return (yield from self._authenticate(*arguments))
@@ -104,7 +110,7 @@ class ClientSide:
 
     def challenge(self, octets: bytes) -> Talk[bytes | None]:
         self.wire.say(_quote(base64.b64encode(octets)))
-        line = yield from self.wire.read_line(LINE_LIMIT)
+        line = yield from self.wire.read_line(self.limit)
         response, *more = (yield from self._take_arguments(line)) or [b""]
         if more:
             raise BadResponse('Invalid AUTHENTICATE "PLAIN" challenge, mate')
@@ -144,11 +150,15 @@ class ClientSide:
     def _response(self, argument: bytes) -> bytes:
         """The octets of a response; * breaks the exchange off, and is not in base64.
 
+        RFC 5804 section 4 has 1024 octets in a quoted string. Dovecot takes more, and there are
+        clients that write tokens so.
+
         Raises:
             BadResponse: it is none.
         """
         octets = _string(argument)
-        if octets is None or (argument.startswith(b'"') and len(octets) > QUOTED_LIMIT):
+        is_long = argument.startswith(b'"') and octets is not None and len(octets) > QUOTED_LIMIT
+        if octets is None or (is_long and self.terms.compat):
             raise BadResponse('Invalid AUTHENTICATE "PLAIN" challenge, mate')
         return sasl.decode_base64(octets)
 
@@ -188,9 +198,9 @@ class ClientSide:
     def _say(self, word: str, text: str) -> None:
         self.wire.say(word.encode() + b" " + _quote(encode(text)))
 
-    def _sorry(self, text: str) -> None:
+    def _sorry(self, text: str, code: str = "") -> None:
         self.wire.pause()
-        self._say("NO", text)
+        self._say(f"NO ({code})" if code else "NO", text)
 
     def _say_capabilities(self, text: str) -> None:
         """The capabilities in this state of the link; no mechanism where a log-in is refused."""

@@ -10,7 +10,6 @@ from tqdm import tqdm
 from perdition.backends import SharedTurn
 from perdition.config import ConfigError
 from perdition.config.options import Options
-from perdition.config.ssl_mode import SslMode
 from perdition.identity import Ends
 from perdition.logs import ERROR, Log, escape, in_octal
 from perdition.maps import Answer, Found, MapFailed, Refusal
@@ -125,20 +124,30 @@ class Inquiry:
             name = service.finder.login_at_server(at_server, self._host).user
             yield (
                 f'  server {escape(item.host)} port {escape(item.port)} user "{escape(name)}" '
-                f"TLS {self._tls()}"
+                f"TLS {self._tls(item)}{beside(item)}"
             )
 
     def _host(self) -> str:
         return self.service.host(LOOPBACK)
 
-    def _tls(self) -> str:
+    def _tls(self, item: ServerItem) -> str:
         """How the real server would be spoken to."""
-        mode = self.service.options.effective_ssl_mode
-        if mode & SslMode.SSL_OUTGOING:
+        if self.service.begins_with_tls(item):
             return "from the first octet on"
-        if mode.tls_outgoing_force:
+        terms = self.service.terms_with(item)
+        if terms.tls_outgoing_force:
             return "by STARTTLS, required"
-        return "by STARTTLS, where it is offered" if mode.tls_outgoing else "none"
+        return "by STARTTLS, where it is offered" if terms.tls_outgoing else "none"
+
+
+def beside(item: ServerItem) -> str:
+    """What else is said of the real server."""
+    if item.options is None:
+        return ""
+    _tls, name, ca, pins, client = item.options
+    told = {"name": name, "ca": ca, "pin": "+".join(f"sha256:{each.hex()}" for each in pins)}
+    told["client"] = client
+    return "".join(f" {key} {escape(value)}" for key, value in told.items() if value)
 
 
 def shown(found: Found | MapFailed) -> str:

@@ -29,6 +29,7 @@ from perdition.server.privileges import Ids, NoSuchUser
 from perdition.server.service import (
     configured_map,
     goes_out_with_tls,
+    known_parameters,
     listens_with_tls,
     log_level,
     make_service,
@@ -41,8 +42,9 @@ from perdition.server.systemd import Manager, given_sockets
 from perdition.server.worker import DRAIN, LOG, RETIRE, STOP, Worker, serve_inetd
 from perdition.session.service import Service
 from perdition.tls import TlsSetupError
-from perdition.tls.contexts import listening_context, outgoing
-from perdition.tls.handshakes import Listening, OutgoingTls
+from perdition.tls.destinations import Destinations
+from perdition.tls.handshakes import Listening
+from perdition.tls.listening import listening_context
 
 SUCCESS, FAILURE = 0, 255
 FATAL = (
@@ -109,7 +111,7 @@ class Master:
         self.ids = self._find_ids()
         self._say_starting()
         self.listening: Listening | None = None
-        self.outgoing: OutgoingTls | None = None
+        self.outgoing: Destinations | None = None
         self._load_tls()
         self.turn = SharedTurn()
         self.authenticator: Authenticator | None = None
@@ -152,10 +154,13 @@ class Master:
                     self.log.warning(warning)
                 for note in self.listening.notes:
                     self.log.info(note)
-            if goes_out_with_tls(self.options):
-                self.outgoing = outgoing(self.options)
-                for warning in self.outgoing.warnings:
-                    self.log.warning(warning)
+            self.outgoing = Destinations(
+                self.options,
+                needed=goes_out_with_tls(self.options),
+                known=known_parameters(self.options),
+            )
+            for warning in self.outgoing.warnings:
+                self.log.warning(warning)
         except TlsSetupError as error:
             for line in error.log_lines:
                 self.log.error(line)
@@ -355,10 +360,27 @@ class Master:
 
         The other options stay as they are; workers of before go on with their sessions.
         """
-        if not self._read_again():
+        has_map = self._read_again()
+        if not (self._read_crl_again() or has_map):
             return
         for place in self.children.retire(RETIRE):
             self._fork(place, signals)
+
+    def _read_crl_again(self) -> bool:
+        """Read the lists of revoked certificates again.
+
+        Returns:
+            Whether they have been.
+        """
+        if self.listening is None or not self.listening.crl_file:
+            return False
+        try:
+            for warning in self.listening.read_crl_again():
+                self.log.warning(warning)
+        except TlsSetupError as error:
+            self.log.error(f"{error}: the lists of before stay in use")
+            return False
+        return True
 
     def _read_again(self) -> bool:
         """Open the log again, and the map.

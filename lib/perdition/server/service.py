@@ -17,10 +17,12 @@ from perdition.logs import DEBUG, ERROR, INFO, Log
 from perdition.maps import Map, MapSettings
 from perdition.maps.cache import Cached
 from perdition.maps.choice import open_map
+from perdition.parameters import Parameters, parse_rule
 from perdition.protocols import Terms, sasl
 from perdition.session.finding import Finder
 from perdition.session.service import DIALOGUES, Authenticate, MasterUser, Service
-from perdition.tls.handshakes import Listening, OutgoingTls
+from perdition.tls.destinations import Destinations
+from perdition.tls.handshakes import Listening
 
 CAPABILITY = {"POP3": "pop_capability", "IMAP4": "imap_capability"}
 MOST_PASSWORD = 1024
@@ -143,7 +145,7 @@ def make_service(
     find: Map,
     turn: SharedTurn,
     listening: Listening | None,
-    outgoing: OutgoingTls | None,
+    outgoing: Destinations | None,
     authenticate: Authenticate | None = None,
     master_user: MasterUser | None = None,
 ) -> Service:
@@ -168,13 +170,14 @@ def make_service(
         finder=Finder(options, rules, find, log),
         backends=Backends(
             tuple(
-                net.parse_item(each, delimiter, options.outgoing_port)._replace(user="")
+                net.parse_destination(each, delimiter, options.outgoing_port)._replace(user="")
                 for each in options.outgoing_server
             ),
             options.outgoing_port,
             turn,
             options.connect_timeout,
             options.tcp_keepalive,
+            tuple(parse_rule(each) for each in options.outgoing_destinations),
         ),
         authenticate=authenticate,
         master_user=master_user,
@@ -196,6 +199,18 @@ def listens_with_tls(options: Options) -> bool:
 
 
 def goes_out_with_tls(options: Options) -> bool:
-    """Whether TLS is spoken with real servers."""
+    """Whether the options ask for TLS with real servers."""
     mode = options.effective_ssl_mode
-    return bool(mode & (SslMode.SSL_OUTGOING | SslMode.TLS_OUTGOING))
+    return bool(mode & (SslMode.SSL_OUTGOING | SslMode.TLS_OUTGOING)) or any(
+        each.tls not in ("", "none") for each in known_parameters(options)
+    )
+
+
+def known_parameters(options: Options) -> list[Parameters]:
+    """What the options say of single real servers."""
+    found = [parse_rule(each).parameters for each in options.outgoing_destinations]
+    for text in options.outgoing_server:
+        item = net.parse_destination(text, options.domain_delimiter)
+        if item.options is not None:
+            found.append(item.options)
+    return found

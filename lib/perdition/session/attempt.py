@@ -108,6 +108,13 @@ class Attempt:
         if self.login.exchange is not None:
             # There is no password to look at.
             return Verdict(False, protocols.LOCAL_FAILURE)
+        if service.master_user is not None and self.login.authorisation not in (
+            None,
+            self.login.user,
+        ):
+            # Nobody here knows who may act for others: the master user does it for the client
+            # itself.
+            return Verdict(False, protocols.LOCAL_FAILURE)
         finder = service.finder
         login = finder.login_locally(finder.login_for(self.login, item), self.host)
         try:
@@ -127,6 +134,7 @@ class Attempt:
         login = self.login
         for item in candidates:
             self.server_item = item
+            self.server_secure = "ssl" if self.service.begins_with_tls(item) else "plaintext"
             self.login = self.service.finder.login_for(login, item)
             try:
                 sock = self.service.backends.connect(item, self.session.channel.patience)
@@ -180,10 +188,9 @@ class Attempt:
         """
         session, service = self.session, self.service
         wire = Wire()
-        server = service.dialogues.server(
-            wire, service.terms, client=session.wire, tags=session.tags
-        )
-        if service.ssl_outgoing:
+        terms = service.terms_with(self.server_item)
+        server = service.dialogues.server(wire, terms, client=session.wire, tags=session.tags)
+        if service.begins_with_tls(self.server_item):
             self.start_tls(channel, implicit=True)
         stage = "Fatal error negotiating setup. Exiting child."
         try:
@@ -260,7 +267,8 @@ class Attempt:
         while True:
             match converse(server.negotiate(), wire, channel):
                 case Ready():
-                    if self.service.terms.tls_outgoing and channel.secure == "plaintext":
+                    terms = self.service.terms_with(self.server_item)
+                    if terms.tls_outgoing and channel.secure == "plaintext":
                         self.log.warning(
                             f"real server {self.server_item}: tls_outgoing is set, but it offers "
                             "no TLS: the connection is not encrypted"
@@ -279,10 +287,11 @@ class Attempt:
         Raises:
             Closed: it failed, or the server's certificate is not good.
         """
-        tls = self.service.outgoing_tls
-        assert tls is not None  # noqa: S101 - the mode says so
+        to, item = self.service.outgoing_tls, self.server_item
+        assert to is not None  # noqa: S101 - only what looks up and does not log in has none
+        name = item.options.name if item.options else ""
         try:
-            channel.start_tls(tls, self.server_item.host, implicit=implicit)
+            channel.start_tls(to.to(item.options), name or item.host, implicit=implicit)
         except TlsFailed as error:
             for line in error.log_lines:
                 self.log.error(line)

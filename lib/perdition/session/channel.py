@@ -34,6 +34,9 @@ class Tls(Protocol):
     def check(self, tls: ssl.SSLObject, name: str, /) -> None:
         """Check the peer after it."""
 
+    def user(self, tls: ssl.SSLObject, /) -> str | None:
+        """The user that a client's certificate names, after the check."""
+
 
 class Channel:
     """A connection to a peer.
@@ -189,6 +192,7 @@ class Channel:
                 raise
             raise TlsFailed(f"connection lost in the handshake: {error.strerror}") from error
         tls.check(stream.tls, name)
+        self.certified = tls.user(stream.tls)
         self.secure = "ssl" if implicit else "starttls"
 
     def _receive_tls(self, stream: Stream) -> bytes:
@@ -207,6 +211,8 @@ class Channel:
         """What has come under TLS and was not received: nothing will wake who waits for it."""
         early = b""
         if self.stream is not None:
+            # The relay has no use for it, and holds many.
+            self.stream.forget_hello()
             with contextlib.suppress(OSError):
                 while data := self.stream.read(RECEIVE_SIZE):
                     early += data

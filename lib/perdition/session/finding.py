@@ -3,7 +3,6 @@
 The reference is maps.md section 2, steps 1 to 5.
 """
 
-import ipaddress
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
@@ -13,6 +12,7 @@ from perdition.identity import Ends, NameRules, State
 from perdition.logs import Log, escape
 from perdition.maps import Answer, Found, Map, MapFailed, Query, Refusal, read_value
 from perdition.net import ServerItem
+from perdition.parameters import matches
 from perdition.protocols import Login
 
 
@@ -215,16 +215,4 @@ def allowed(host: str, patterns: tuple[str, ...]) -> bool:
         host: a name or an address.
         patterns: names, ".domain" for all names in it, addresses, networks; none: any host.
     """
-    if not patterns:
-        return True
-    for pattern in patterns:
-        if host.lower() == pattern.lower():
-            return True
-        if pattern.startswith(".") and host.lower().endswith(pattern.lower()):
-            return True
-        try:
-            if ipaddress.ip_address(host) in ipaddress.ip_network(pattern, strict=False):
-                return True
-        except ValueError:
-            continue
-    return False
+    return not patterns or any(matches(host, pattern) for pattern in patterns)

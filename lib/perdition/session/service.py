@@ -2,11 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from perdition.backends import Backends
 from perdition.identity import NameRules
 from perdition.logs import Log, Who
+from perdition.net import ServerItem
+from perdition.parameters import Parameters
 from perdition.patience import Patience
 from perdition.protocols import ClientSide, Login, ServerSide, Terms, imap4, managesieve, pop3
 from perdition.session.channel import Channel, Tls
@@ -71,6 +73,13 @@ DIALOGUES = {
 }
 
 
+class OutgoingTls(Protocol):
+    """TLS with real servers."""
+
+    def to(self, parameters: Parameters | None, /) -> Tls:
+        """TLS with a server of which that is said; raises TlsFailed."""
+
+
 @dataclass(frozen=True, slots=True)
 class Service:
     """What all sessions of a listener share; nothing in it changes.
@@ -102,13 +111,28 @@ class Service:
     authenticate: Authenticate | None
     master_user: MasterUser | None
     listen_tls: Tls | None
-    outgoing_tls: Tls | None
+    outgoing_tls: OutgoingTls | None
     ssl_listen: bool
     ssl_outgoing: bool
     is_logged: bool
     banner: Callable[[str], str]
     host: Callable[[str], str]
     options: Any
+
+    def begins_with_tls(self, item: ServerItem) -> bool:
+        """Whether TLS begins with the first octet with that real server."""
+        said = item.options.tls if item.options else ""
+        return said == "ssl" if said else self.ssl_outgoing
+
+    def terms_with(self, item: ServerItem) -> Terms:
+        """The terms, as they are with that real server."""
+        said = item.options.tls if item.options else ""
+        if not said:
+            return self.terms
+        return self.terms._replace(
+            tls_outgoing=said in {"starttls", "starttls_force"},
+            tls_outgoing_force=said == "starttls_force",
+        )
 
 
 class Established(NamedTuple):

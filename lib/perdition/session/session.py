@@ -11,7 +11,7 @@ from perdition.protocols.wire import LineTooLong, Wire
 from perdition.session.attempt import Attempt
 from perdition.session.channel import Channel, PeerGone, PeerSilent, converse
 from perdition.session.service import Closed, Established, Service
-from perdition.tls import TlsFailed
+from perdition.tls import CertificateRefused, TlsFailed
 
 
 class Session:
@@ -104,7 +104,8 @@ class Session:
             self.channel.start_tls(tls, implicit=implicit)
         except TlsFailed as error:
             self.log.error(failure)
-            self.log.debug(f"TLS with {self.peers}: {error}")
+            told = self.log.notice if isinstance(error, CertificateRefused) else self.log.debug
+            told(f"TLS with {self.peers}: {error}")
             raise Closed from error
         self.client.tls_started(self.channel.certified)
 

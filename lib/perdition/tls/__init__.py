@@ -30,3 +30,7 @@ class TlsFailed(Exception):
         super().__init__(reason)
         self.reason = reason
         self.log_lines = log_lines
+
+
+class CertificateRefused(TlsFailed):
+    """The peer's certificate is not good."""

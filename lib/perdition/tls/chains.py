@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from perdition.tls import OUTGOING_FAILED, TlsFailed, TlsSetupError
+from perdition.tls import OUTGOING_FAILED, CertificateRefused, TlsSetupError
 
 if TYPE_CHECKING:
     from OpenSSL.crypto import X509, X509Store
@@ -46,10 +46,10 @@ class Policy:
         """Check how many certificates there are.
 
         Raises:
-            TlsFailed: too many.
+            CertificateRefused: too many.
         """
         if count - 1 > self.depth:
-            raise TlsFailed(
+            raise CertificateRefused(
                 f"chain too long: depth {count - 1}, ssl_cert_verify_depth is {self.depth}"
             )
 
@@ -57,10 +57,10 @@ class Policy:
         """Check that all are valid now, or what they are not is accepted.
 
         Raises:
-            TlsFailed: one is not.
+            CertificateRefused: one is not.
         """
         if objection := self.untimely(chain, time.time()):
-            raise TlsFailed(objection)
+            raise CertificateRefused(objection)
 
     def untimely(self, chain: Iterable[Lifetime], now: float) -> str:
         """Say what is wrong with the times of a chain (the peer's own first), "" if nothing."""
@@ -93,7 +93,7 @@ class Judge:
         """Verify all but the times, and give these.
 
         Raises:
-            TlsFailed: the chain leads to no certificate that is trusted or tolerated.
+            CertificateRefused: the chain leads to no certificate that is trusted or tolerated.
         """
         from OpenSSL import crypto  # noqa: PLC0415  needed with two rare options only
 
@@ -105,7 +105,7 @@ class Judge:
             found = self._chain(self._store, chain)
         except crypto.X509StoreContextError as error:
             if error.errors[0] not in self._tolerated:
-                raise TlsFailed(f"certificate not verified: {error.errors[2]}") from error
+                raise CertificateRefused(f"certificate not verified: {error.errors[2]}") from error
             # A store of its own: what one server sent must not be trusted from another.
             store = _store()
             for item, certificate in zip(shown, chain, strict=True):
@@ -115,9 +115,12 @@ class Judge:
             try:
                 found = self._chain(store, chain)
             except crypto.X509StoreContextError as again:
-                raise TlsFailed(f"certificate not verified: {again.errors[2]}") from again
+                raise CertificateRefused(f"certificate not verified: {again.errors[2]}") from again
         return [
-            Lifetime(_seconds(item.get_notBefore()), _seconds(item.get_notAfter()))
+            Lifetime(
+                seconds((item.get_notBefore() or b"").decode()),
+                seconds((item.get_notAfter() or b"").decode()),
+            )
             for item in found
         ]
 
@@ -145,7 +148,7 @@ def check_verified(policy: Policy, tls: ssl.SSLObject) -> None:
     There is none without a certificate, or in a resumed session whose chain was checked before.
 
     Raises:
-        TlsFailed: the policy does not allow it.
+        CertificateRefused: the policy does not allow it.
     """
     chain = tls._sslobj.get_verified_chain()  # type: ignore[attr-defined]
     if chain:
@@ -175,6 +178,10 @@ def _store() -> "X509Store":
     return store
 
 
-def _seconds(asn1: bytes | None) -> float:
-    """Read pyOpenSSL's form of a time, YYYYMMDDhhmmssZ."""
-    return calendar.timegm(time.strptime((asn1 or b"").decode(), "%Y%m%d%H%M%SZ"))
+def seconds(time_of_asn1: str) -> float:
+    """Read ASN.1's form of a time, YYYYMMDDhhmmssZ.
+
+    Raises:
+        ValueError: it is none.
+    """
+    return calendar.timegm(time.strptime(time_of_asn1, "%Y%m%d%H%M%SZ"))

@@ -1,19 +1,11 @@
-"""TLS contexts, made from the options."""
+"""What TLS contexts for both sides have in common."""
 
 import ssl
 import warnings
 from typing import TYPE_CHECKING
 
-from perdition.tls import LISTENING_FAILED, OUTGOING_FAILED, TlsSetupError
-from perdition.tls.chains import (
-    DEPTH_ZERO_SELF_SIGNED_CERT,
-    NO_CHECK_TIME,
-    SELF_SIGNED_CERT_IN_CHAIN,
-    Judge,
-    Policy,
-)
-from perdition.tls.files import ca_line, load_dh, load_own, trust, validity_warning, why
-from perdition.tls.handshakes import Listening, OutgoingTls
+from perdition.tls import TlsSetupError
+from perdition.tls.chains import NO_CHECK_TIME, Policy
 
 if TYPE_CHECKING:
     from perdition.config.options import Options
@@ -28,112 +20,20 @@ VERSIONS = {
 }
 
 
-def listening_context(options: "Options") -> Listening:
-    """Make the context for clients.
-
-    A certificate of our own that has expired or is not yet valid gives a warning and no error:
-    2.2 starts with one, and a site that runs must come up after an upgrade.
-
-    The options that accept self-signed certificates cannot be honoured for clients (see Judge;
-    the handshake would have to be over before a client could be refused). Nothing is done with
-    a client's certificate, so none is asked for then.
-
-    Raises:
-        TlsSetupError: something is wrong with the options or the files.
-    """
-    context = _context(
-        ssl.PROTOCOL_TLS_SERVER,
-        (options.ssl_listen_min_proto_version, options.ssl_listen_max_proto_version),
-        ("ssl_listen_ciphers", options.ssl_listen_ciphers),
-        LISTENING_FAILED,
-    )
-    if options.ssl_no_cipher_server_preference:
-        context.options &= ~ssl.Options.OP_CIPHER_SERVER_PREFERENCE
-    else:
-        context.options |= ssl.Options.OP_CIPHER_SERVER_PREFERENCE
-    # Two is OpenSSL's number, for browsers: mail programs open one connection after the other.
-    context.num_tickets = 1
-    note, warning = load_dh(context, options)
-    load_own(context, options)
-    # Only now: the files above must meet the level of today, whatever old clients get.
-    _allow_old(context, options.ssl_listen_min_proto_version, options.ssl_listen_ciphers)
-    try:
-        trust(context, options)
-    except OSError as error:
-        raise TlsSetupError(
-            f"ssl_ca_file {options.ssl_ca_file}: {why(error)}", ca_line(options), LISTENING_FAILED
-        ) from error
-    if chain_file := options.ssl_ca_chain_file:
-        try:
-            context.load_verify_locations(chain_file)
-        except OSError as error:
-            raise TlsSetupError(
-                f"ssl_ca_chain_file {chain_file}: {why(error)}", LISTENING_FAILED
-            ) from error
-    asks = not (
-        options.ssl_no_cert_verify
-        or options.ssl_no_client_cert_verify
-        or options.ssl_cert_accept_self_signed
-        or options.ssl_ca_accept_self_signed
-    )
-    context.verify_mode = ssl.CERT_OPTIONAL if asks else ssl.CERT_NONE
-    return Listening(
-        context,
-        _policy(context, options),
-        warnings=tuple(filter(None, (warning, validity_warning(options.ssl_cert_file)))),
-        notes=(note,) if note else (),
-    )
-
-
-def outgoing(options: "Options") -> OutgoingTls:
-    """Make what is needed for TLS with real servers.
-
-    Certificate authorities that cannot be read give a warning and no error: 2.2 starts with them,
-    and serves those users whose real servers are reached without TLS.
-
-    Raises:
-        TlsSetupError: the ciphers are unknown, or pyOpenSSL is needed and missing.
-    """
-    context = _context(
-        ssl.PROTOCOL_TLS_CLIENT,
-        (options.ssl_outgoing_min_proto_version, options.ssl_outgoing_max_proto_version),
-        ("ssl_outgoing_ciphers", options.ssl_outgoing_ciphers),
-        OUTGOING_FAILED,
-    )
-    _allow_old(context, options.ssl_outgoing_min_proto_version, options.ssl_outgoing_ciphers)
-    context.check_hostname = False  # certificates.matches() does it
-    policy = judge = None
-    ca_error = warning = ""
-    if options.ssl_no_cert_verify:
-        context.verify_mode = ssl.CERT_NONE
-    else:
-        policy = _policy(context, options)
-        try:
-            trusted = trust(context, options)
-        except OSError as error:
-            ca_error = ca_line(options)
-            trusted = []
-            warning = (
-                f"ssl_ca_file {options.ssl_ca_file}: {why(error)}; until then every TLS "
-                "connection to a real server fails"
-            )
-        if tolerated := _tolerated(options):
-            context.verify_mode = ssl.CERT_NONE
-            judge = Judge(trusted, tolerated)
-    return OutgoingTls(
-        context,
-        policy,
-        judge,
-        check_name=not options.ssl_no_cn_verify,
-        san_only=options.ssl_san_only,
-        ca_error=ca_error,
-        warnings=(warning,) if warning else (),
-    )
-
-
-def _context(
+def new_context(
     protocol: int, versions: tuple[str, str], ciphers: tuple[str, str], log_line: str
 ) -> ssl.SSLContext:
+    """Make a context for a side of the proxy.
+
+    Args:
+        protocol: of the ssl module.
+        versions: the lowest and the highest, as options have them.
+        ciphers: the option that names them, and its value.
+        log_line: of 2.2, for trouble.
+
+    Raises:
+        TlsSetupError: OpenSSL knows no such ciphers.
+    """
     context = ssl.SSLContext(protocol)
     context.options |= ssl.Options.OP_NO_COMPRESSION | ssl.Options.OP_NO_RENEGOTIATION
     lowest, highest = versions
@@ -155,13 +55,14 @@ def _context(
     return context
 
 
-def _allow_old(context: ssl.SSLContext, lowest: str, ciphers: str) -> None:
+def allow_old(context: ssl.SSLContext, lowest: str, ciphers: str) -> None:
     """Make TLS 1.0 and 1.1 work where they are asked for: OpenSSL 3 has them at level 0 only."""
     if lowest.lower() in {"sslv3", "tlsv1", "tlsv1.1"} and "@SECLEVEL" not in ciphers:
         context.set_ciphers(f"{ciphers or 'DEFAULT'}:@SECLEVEL=0")
 
 
-def _policy(context: ssl.SSLContext, options: "Options") -> Policy:
+def policy_of(context: ssl.SSLContext, options: "Options") -> Policy:
+    """Say what is asked of chains, and set in the context what OpenSSL does of it."""
     policy = Policy(
         options.ssl_cert_verify_depth,
         options.ssl_cert_accept_expired,
@@ -171,12 +72,3 @@ def _policy(context: ssl.SSLContext, options: "Options") -> Policy:
         # OpenSSL has one flag for both: the one that is not accepted is for Policy to find.
         context.verify_flags = ssl.VerifyFlags(context.verify_flags | NO_CHECK_TIME)
     return policy
-
-
-def _tolerated(options: "Options") -> frozenset[int]:
-    tolerated = set()
-    if options.ssl_cert_accept_self_signed:
-        tolerated.add(DEPTH_ZERO_SELF_SIGNED_CERT)
-    if options.ssl_ca_accept_self_signed:
-        tolerated.add(SELF_SIGNED_CERT_IN_CHAIN)
-    return frozenset(tolerated)

@@ -2,12 +2,14 @@
 
 import _ssl
 import contextlib
+import functools
 import os
 import re
 import ssl
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from perdition.tls import LISTENING_FAILED, TlsSetupError, passphrase
 from perdition.tls.chains import Policy, lifetime
@@ -25,7 +27,17 @@ BAD_CERTIFICATE = {
     "CA_MD_TOO_WEAK": "its signature is too weak for OpenSSL (MD5 or SHA-1): have it signed anew "
     "with SHA-256",
 }
+PRIVATE_KEY = b"PRIVATE KEY-----"
 MISMATCH = {"KEY_VALUES_MISMATCH", "KEY_TYPE_MISMATCH", "NO_CERTIFICATE_ASSIGNED"}
+
+
+class Pair(NamedTuple):
+    """A certificate of ours and its key: the files, and the options that name them."""
+
+    cert_option: str
+    cert_file: str
+    key_option: str
+    key_file: str
 
 
 def trust(context: ssl.SSLContext, options: "Options") -> list[tuple[str | None, str | None]]:
@@ -97,70 +109,95 @@ def load_dh(context: ssl.SSLContext, options: "Options") -> tuple[str, str]:
     return f'Loaded Diffie-Hellman parameters: "{file}"', ""
 
 
-def load_own(context: ssl.SSLContext, options: "Options") -> None:
-    """Load our certificate, chain and key.
+def load_own(context: ssl.SSLContext, own: Pair, phrase: Callable[[], bytes] | None = None) -> None:
+    """Load a certificate of ours, its chain and its key.
+
+    Args:
+        context: which has no certificate with that kind of key.
+        own: the files.
+        phrase: gives the pass phrase of the key, and is called if it has one; None where it must
+            not have one.
 
     Raises:
         TlsSetupError: they cannot be used.
     """
-    cert_file, key_file = options.ssl_cert_file, options.ssl_key_file
-    cert_line = f'Error loading certificate chain file "{cert_file}"', LISTENING_FAILED
+    cert, key_file = f"{own.cert_option} {own.cert_file}", own.key_file
+    key_option = f"{own.key_option} {key_file}"
+    cert_line = f'Error loading certificate chain file "{own.cert_file}"', LISTENING_FAILED
     key_line = f'Error loading private key file "{key_file}"', LISTENING_FAILED
     try:
         # load_cert_chain() does not say which of the files it did not like.
-        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_verify_locations(cert_file)
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_verify_locations(own.cert_file)
     except OSError as error:
-        raise TlsSetupError(f"ssl_cert_file {cert_file}: {why(error)}", *cert_line) from error
+        raise TlsSetupError(f"{cert}: {why(error)}", *cert_line) from error
     try:
         key = Path(key_file).read_bytes()
     except OSError as error:
-        raise TlsSetupError(f"ssl_key_file {key_file}: {why(error)}", *key_line) from error
-    if b"PRIVATE KEY-----" not in key:
-        raise TlsSetupError(f"ssl_key_file {key_file}: no private key in PEM form in it", *key_line)
+        raise TlsSetupError(f"{key_option}: {why(error)}", *key_line) from error
+    if PRIVATE_KEY not in key:
+        raise TlsSetupError(f"{key_option}: no private key in PEM form in it", *key_line)
+    if phrase is None and b"ENCRYPTED" in key:
+        what = "it is encrypted, which only that of ssl_key_file may be"
+        raise TlsSetupError(f"{key_option}: {what}", *key_line)
     try:
-        context.load_cert_chain(cert_file, key_file, lambda: _passphrase(options, key_line))
+        context.load_cert_chain(own.cert_file, key_file, phrase)
     except ssl.SSLError as error:
         if error.reason in BAD_CERTIFICATE:
-            raise TlsSetupError(
-                f"ssl_cert_file {cert_file}: {BAD_CERTIFICATE[error.reason]}", *cert_line
-            ) from error
+            raise TlsSetupError(f"{cert}: {BAD_CERTIFICATE[error.reason]}", *cert_line) from error
         if error.reason in MISMATCH:
-            what = f"does not belong to the certificate in {cert_file}: give both of one pair"
+            what = f"does not belong to the certificate in {own.cert_file}: give both of one pair"
         elif b"ENCRYPTED" in key:
             what = "the pass phrase is wrong (ssl_passphrase_file, ssl_passphrase_fd)"
         else:
             what = f"OpenSSL cannot use the private key in it: {error.reason or 'damaged'}"
-        raise TlsSetupError(f"ssl_key_file {key_file}: {what}", *key_line) from error
+        raise TlsSetupError(f"{key_option}: {what}", *key_line) from error
 
 
-def validity_warning(cert_file: str) -> str:
-    """Say that our certificate is out of its time; "" if it is not."""
+def validity_warning(option: str, cert_file: str) -> str:
+    """Say that a certificate of ours, from that option, is out of its time; "" if it is not."""
     try:
-        # The one way of the standard library to decode a certificate that no peer has shown.
-        info = _ssl._test_decode_cert(cert_file)  # type: ignore[attr-defined]
+        info = decoded(cert_file)
         objection = Policy().untimely([lifetime(info)], time.time())
     except (ssl.SSLError, ValueError) as error:
-        return f"ssl_cert_file {cert_file}: cannot be decoded: {error}"
+        return f"{option} {cert_file}: cannot be decoded: {error}"
     if not objection:
         return ""
     times = f"from {info['notBefore']} to {info['notAfter']}"
-    return f"ssl_cert_file {cert_file}: {objection} (valid {times}): clients will refuse it"
+    return f"{option} {cert_file}: {objection} (valid {times}): clients will refuse it"
 
 
-def _passphrase(options: "Options", key_line: tuple[str, ...]) -> bytes:
-    """Read the pass phrase; OpenSSL asks for it only when the key is encrypted."""
-    try:
-        phrase = passphrase.read(options)
-    except OSError as error:
-        raise TlsSetupError(
-            f"ssl_passphrase_file {options.ssl_passphrase_file}: {why(error)}", LISTENING_FAILED
-        ) from error
-    if not phrase:
-        raise TlsSetupError(
-            f"ssl_key_file {options.ssl_key_file}: it is encrypted and there is no pass phrase: "
-            "put it into a file for ssl_passphrase_file",
-            *key_line,
-        )
+def decoded(cert_file: str) -> dict[str, Any]:
+    """The first certificate of a file, as `ssl.SSLSocket.getpeercert` gives it.
+
+    Raises:
+        ssl.SSLError, ValueError: it cannot be decoded.
+    """
+    # The one way of the standard library to decode a certificate that no peer has shown.
+    info: dict[str, Any] = _ssl._test_decode_cert(cert_file)  # type: ignore[attr-defined]
+    return info
+
+
+def passphrase_of(options: "Options") -> Callable[[], bytes]:
+    """What gives the pass phrase of ssl_key_file: asked for when it is needed, and once."""
+
+    @functools.cache
+    def phrase() -> bytes:
+        key_file = options.ssl_key_file
+        try:
+            found = passphrase.read(options)
+        except OSError as error:
+            raise TlsSetupError(
+                f"ssl_passphrase_file {options.ssl_passphrase_file}: {why(error)}", LISTENING_FAILED
+            ) from error
+        if not found:
+            raise TlsSetupError(
+                f"ssl_key_file {key_file}: it is encrypted and there is no pass phrase: "
+                "put it into a file for ssl_passphrase_file",
+                f'Error loading private key file "{key_file}"',
+                LISTENING_FAILED,
+            )
+        return found
+
     return phrase
 
 

@@ -1,15 +1,18 @@
 """Handshakes, and the checks of the peer's certificate that belong to them."""
 
+import _ssl
 import contextlib
 import functools
+import hashlib
 import re
 import ssl
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from perdition import certificates
-from perdition.tls import TlsFailed
+from perdition.tls import TlsFailed, crl
 from perdition.tls.chains import Judge, Policy, check_verified, presented
+from perdition.tls.der import public_key
 from perdition.tls.stream import Stream
 
 # RFC 1123 section 2.1, and the underscore that names in private networks have.
@@ -20,17 +23,31 @@ HOST_NAME = re.compile(r"[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?")
 class Listening:
     """TLS towards clients.
 
-    `warnings` are for the operator to read, `notes` are lines for the log (INFO).
+    Attributes:
+        context: of who asks for no name that others are for.
+        policy: what is asked of their chains.
+        warnings: for the operator to read.
+        notes: lines for the log (INFO).
+        protocol: what clients that use ALPN have to offer.
+        user_field: `ssl_client_cert_user`.
+        crl_file: `ssl_crl_file`.
+        contexts: all of them.
+        choose: gives the context of a name, None where it is nobody's; None where there is one.
     """
 
     context: ssl.SSLContext
     policy: Policy
     warnings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    protocol: bytes = b""
+    user_field: str = ""
+    crl_file: str = ""
+    contexts: tuple[ssl.SSLContext, ...] = ()
+    choose: Callable[[str], ssl.SSLContext | None] | None = None
 
     def start(self, _name: str = "") -> Stream:
         """TLS with a client, before the handshake."""
-        return Stream(self.context, server_side=True)
+        return Stream(self.context, server_side=True, protocol=self.protocol, choose=self.choose)
 
     def check(self, tls: ssl.SSLObject, _name: str = "") -> None:
         """Check a client's certificate, after the handshake.
@@ -42,6 +59,29 @@ class Listening:
             with checking():
                 check_verified(self.policy, tls)
 
+    def user(self, tls: ssl.SSLObject) -> str | None:
+        """The user that the client's certificate names, None where there is none to be named."""
+        if not self.user_field or self.context.verify_mode == ssl.CERT_NONE:
+            return None
+        try:
+            info = tls.getpeercert()
+        except (ssl.SSLError, ValueError):
+            return None
+        return certificates.user_of(info, self.user_field) if info else None
+
+    def read_crl_again(self) -> list[str]:
+        """Read `ssl_crl_file` again; its lists count beside those of before, the newest first.
+
+        Returns:
+            Warnings about it.
+
+        Raises:
+            TlsSetupError: it cannot be read.
+        """
+        for context in self.contexts:
+            crl.load(context, self.crl_file)
+        return list(crl.warnings(self.context, self.crl_file))
+
 
 @dataclass(frozen=True, slots=True)
 class OutgoingTls:
@@ -49,7 +89,8 @@ class OutgoingTls:
 
     `policy` is None where chains are not looked at (ssl_no_cert_verify), `judge` None where
     OpenSSL verifies them in the handshake. `ca_error` is 2.2's log line about the certificate
-    authorities when they could not be read: then every connection fails, as it did there.
+    authorities when they could not be read: then every connection fails, as it did there. Where
+    there are `pins`, SHA-256 of public keys, the server has one of these, and nothing else counts.
     """
 
     context: ssl.SSLContext
@@ -59,6 +100,7 @@ class OutgoingTls:
     san_only: bool
     ca_error: str = ""
     warnings: tuple[str, ...] = ()
+    pins: tuple[bytes, ...] = ()
 
     def start(self, server_name: str) -> Stream:
         """TLS with a real server, before the handshake.
@@ -79,12 +121,20 @@ class OutgoingTls:
         Raises:
             TlsFailed: the options do not allow the certificate.
         """
-        if not (self.policy or self.check_name):
+        if not (self.policy or self.check_name or self.pins):
             return
         with checking():
             shown = presented(tls)
             if not shown:
                 raise TlsFailed("the real server showed no certificate")
+            if self.pins:
+                key = public_key(shown[0].public_bytes(_ssl.ENCODING_DER))
+                found = hashlib.sha256(key)
+                if found.digest() not in self.pins:
+                    raise TlsFailed(
+                        f"pin: the key of the real server is sha256:{found.hexdigest()}"
+                    )
+                return
             if self.policy and self.judge:
                 lifetimes = self.judge.verified(shown)
                 self.policy.check_depth(len(lifetimes))
@@ -98,6 +148,9 @@ class OutgoingTls:
                     raise TlsFailed(
                         f"name mismatch: wanted {server_name}, certificate is for {certified}"
                     )
+
+    def user(self, _tls: ssl.SSLObject) -> None:
+        """Real servers are no users."""
 
 
 def describe(tls: ssl.SSLObject) -> str:

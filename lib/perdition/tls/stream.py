@@ -9,10 +9,19 @@ import contextlib
 import ssl
 from collections.abc import Callable
 
-from perdition.tls import TlsFailed
+from perdition.tls import CertificateRefused, TlsFailed
+from perdition.tls.hello import (
+    NO_APPLICATION_PROTOCOL,
+    Ear,
+    Hello,
+    NoHello,
+    says_nothing_of_protocols,
+)
 
 # RFC 8446 section 5.1: the longest record. Less is not put into one than it can hold.
 RECORD_SIZE = 16384
+# How many of the protocols that a client offers are named in the log.
+MOST_SHOWN = 5
 
 
 class Stream:
@@ -24,7 +33,10 @@ class Stream:
         has_ended: the peer has said that nothing more comes, or the network has.
     """
 
-    __slots__ = ("_incoming", "has_ended", "outgoing", "tls")
+    __slots__ = (
+        *("_choose", "_ear", "_hears", "_hello", "_incoming", "_protocol"),
+        *("has_ended", "outgoing", "tls"),
+    )
 
     def __init__(
         self,
@@ -32,6 +44,8 @@ class Stream:
         *,
         server_side: bool = False,
         server_hostname: str | None = None,
+        protocol: bytes = b"",
+        choose: Callable[[str], ssl.SSLContext | None] | None = None,
     ) -> None:
         """TLS that has not begun.
 
@@ -39,7 +53,15 @@ class Stream:
             context: what is spoken.
             server_side: the peer is the client.
             server_hostname: the name to send to the peer, None for none.
+            protocol: the one that a client that uses ALPN has to offer; empty for any.
+            choose: gives the context for clients that ask for a name, None for the one above.
         """
+        self._protocol = protocol
+        self._choose = choose
+        self._hears = bool(protocol)
+        self._ear: Ear | None = None
+        # The octets, as long as nobody has asked what is in them.
+        self._hello: Hello | bytes = b""
         self._incoming = ssl.MemoryBIO()
         self.outgoing = ssl.MemoryBIO()
         self.has_ended = False
@@ -48,11 +70,57 @@ class Stream:
         )
 
     def feed(self, data: bytes) -> None:
-        """Take what came from the network; nothing means that it has ended."""
+        """Take what came from the network; nothing means that it has ended.
+
+        Raises:
+            TlsFailed: a client offers protocols, and ours is none of them; `take` has the alert.
+        """
         if data:
+            if self._hears:
+                self._hear(data)
             self._incoming.write(data)
         else:
             self._incoming.write_eof()
+
+    def _hear(self, data: bytes) -> None:
+        """Look at what a client says first."""
+        if self._ear is None:
+            if self._choose is None and says_nothing_of_protocols(data):
+                self._hears, self._hello = False, data
+                return
+            self._ear = Ear()
+        try:
+            hello = self._ear.hear(data)
+        except NoHello:
+            # OpenSSL will say what is wrong with it.
+            self._hears = False
+            return
+        if hello is None:
+            return
+        self._hears, self._hello = False, hello
+        if self._choose is not None and hello.server_name is not None:
+            chosen = self._choose(hello.server_name)
+            if chosen is not None:
+                # Tickets are those of the first one in any case.
+                self.tls.context = chosen
+        if hello.protocols and self._protocol not in hello.protocols:
+            self.outgoing.write(NO_APPLICATION_PROTOCOL)
+            offered = ", ".join(repr(each)[1:] for each in hello.protocols[:MOST_SHOWN])
+            raise TlsFailed(f"ALPN: the client offers {offered}, not {self._protocol.decode()}")
+
+    @property
+    def server_name(self) -> str | None:
+        """The name by which the client asked for us (SNI), None where it is not known."""
+        if isinstance(self._hello, bytes):
+            hello = None
+            with contextlib.suppress(NoHello):
+                hello = Ear().hear(self._hello)
+            self._hello = hello or Hello(None, ())
+        return self._hello.server_name
+
+    def forget_hello(self) -> None:
+        """Let go of what the client said first; `server_name` is not known any more."""
+        self._hello = b""
 
     def take(self) -> bytes:
         """Hand over what is to go to the network."""
@@ -72,7 +140,8 @@ class Stream:
         except ssl.SSLWantReadError:
             return False
         except ssl.SSLCertVerificationError as error:
-            raise TlsFailed(f"certificate not verified: {error.verify_message}") from error
+            reason = f"certificate not verified: {error.verify_message}"
+            raise CertificateRefused(reason) from error
         except ssl.SSLError as error:
             reason = (error.reason or str(error)).replace("_", " ").lower()
             raise TlsFailed(f"protocol error: {reason}") from error

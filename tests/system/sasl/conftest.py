@@ -79,3 +79,15 @@ def front(
         yield Front(protocol, program, knower)
         log = program.log()
     assert not is_told(log)
+
+
+@pytest.fixture(params=["", "*"], ids=["authzid", "separator"])
+def master(request: pytest.FixtureRequest, tmp_path: Path) -> Options:
+    """The options that name the master user, in both ways that Dovecot has."""
+    file = tmp_path / "master"
+    file.write_text(f"{MASTER_SECRET}\n")
+    return {
+        "outgoing_master_user": "admin",
+        "outgoing_master_password_file": str(file),
+        "outgoing_master_separator": request.param,
+    }

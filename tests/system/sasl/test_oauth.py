@@ -5,12 +5,13 @@ import socket
 
 import pytest
 
+from support.dovecot import Dovecot
 from support.processes import HOST
-from support.program import Start
+from support.program import Options, Start
 from support.sasl_clients import CLIENTS, Answers, SaslClient, answers, coded
 from support.scripted import ScriptedServer, read, read_line
 from support.token_service import TokenService
-from system.sasl.conftest import LOUD, TOKENS, Front
+from system.sasl.conftest import LISTENERS, LOUD, TOKENS, Front
 
 pytestmark = pytest.mark.system
 TOKEN = "token-of-ann-7Hq"
@@ -164,3 +165,34 @@ def test_a_token_that_is_too_long_for_dovecot_ends_the_connection(
     with front.client() as client, pytest.raises((EOFError, ConnectionResetError)):
         client.authenticate(mechanism, initial=message(mechanism, HUGE))
     front.program.wait_log("Fatal error authenticating user. Exiting child.")
+
+
+def test_a_managesieve_client_may_quote_its_token(
+    start: Start, knower: Dovecot, mechanism: str
+) -> None:
+    """RFC 5804 has 1024 octets in a quoted string; Dovecot takes it as well."""
+    (token,) = [each for each in TOKENS if len(each) == 6000]
+    sent = b'AUTHENTICATE "%b" "%b"\r\n' % (mechanism.encode(), message(mechanism, token))
+    program = start(
+        "MANAGESIEVE",
+        {"outgoing_server": f"{HOST}:{knower.ports['sieve']}", "sasl_mechanisms": mechanism},
+    )
+    for port in (knower.ports["sieve"], program.port):
+        with CLIENTS["MANAGESIEVE"](port) as client:
+            client.sock.sendall(sent)
+            assert client.sock.recv(100).startswith(b"OK ")
+            client.use()
+
+
+@pytest.mark.parametrize("protocol", CLIENTS)
+def test_the_name_in_the_message_is_the_one_for_the_real_server(
+    start: Start, knower: Dovecot, protocol: str, mechanism: str
+) -> None:
+    server = f"{HOST}:{knower.ports[LISTENERS[protocol]]}"
+    options: Options = {"outgoing_server": server, "sasl_mechanisms": mechanism}
+    program = start(protocol, {**options, "strip_domain": "remote_login"})
+    with CLIENTS[protocol](program.port) as client:
+        sent = message(mechanism, TOKEN, "ann@example.org")
+        assert client.authenticate(mechanism, initial=sent).accepted
+        client.use()
+    program.wait_log('authentication_id="ann@example.org" .* status="ok"')
