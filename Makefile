@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 TEST_STAMP := $(VENV)/.test-installed
 BENCH_STAMP := $(VENV)/.bench-installed
 
-.PHONY: help test lint demo bench clean
+.PHONY: help test lint demo bench fuzz clean
 
 help:
 	@echo "make demo          see it work: five protocols, two real servers, one proxy"
@@ -20,6 +20,8 @@ help:
 	@echo "make bench MAPS=1  look-ups a second in maps of 100,000 users"
 	@echo "make bench AGAINST=/another/checkout  with another version; DOCS=1 updates docs/;"
 	@echo "                   OPTIONS='--works imap-login --rounds 5': see OPTIONS=--help"
+	@echo "make fuzz          have a fuzzer look for faults in every parser, 20,000 runs each;"
+	@echo "                   OPTIONS='client-imap4 --runs 0 --seconds 300': see OPTIONS=--help"
 	@echo "make clean         remove what these have made"
 
 $(STAMP): setup.py pyproject.toml
@@ -63,6 +65,9 @@ BENCH_OPTIONS = $(strip $(if $(QUICK),--quick) $(if $(SOAK),--soak) \
 
 bench: $(BENCH_STAMP)
 	$(BIN)/python -m bench.$(if $(MAPS),lookups $(if $(DOCS),--write-docs) $(OPTIONS),run $(BENCH_OPTIONS))
+
+fuzz: $(TEST_STAMP)
+	$(BIN)/python tests/fuzz $(OPTIONS)
 
 clean:
 	rm -rf $(VENV) build dist bench/build bench/results .pytest_cache .mypy_cache .ruff_cache .hypothesis lib/*.egg-info

@@ -1,12 +1,11 @@
 """Runs a coverage-guided fuzzer, atheris, on targets: python tests/fuzz [NAME ...].
 
-What it finds interesting is kept in a folder of its own between runs; --merge puts the smallest
-set of files that reaches as much into the corpus of the tests. A fault ends it, and its octets are
-in a file whose name is said: put that into the corpus when the fault is mended.
+A fault ends it, with status 77 or so. Its octets are in a file in the target's folder of the
+corpus then, where the tests find them from now on. With --found, what reaches new places in the
+code is kept between runs; --merge adds to the corpus what of that reaches more than it does.
 """
 
 import argparse
-import os
 import subprocess
 import sys
 import tempfile
@@ -17,7 +16,7 @@ ROOT = HERE.parents[1]
 sys.path[0:1] = [str(ROOT / "lib"), str(HERE.parent)]
 # Octets: those of the longest input but one that has to reach a limit of 16 KiB.
 LONGEST = 4096
-LIBFUZZER = ["-rss_limit_mb=1024", "-timeout=20", "-seed=1", "-print_final_stats=1"]
+LIBFUZZER = ["-rss_limit_mb=1024", "-timeout=20", "-seed=1", f"-max_len={LONGEST}"]
 # As the first argument: this process is the fuzzer.
 INSIDE = "--inside"
 
@@ -28,6 +27,7 @@ def main() -> int:
     parser.add_argument("--runs", type=int, default=20000, help="of each target; 0 for no limit")
     parser.add_argument("--seconds", type=int, default=0, help="for each target; 0 for no limit")
     parser.add_argument("--found", type=Path, help="the folder between runs; a new one by default")
+    parser.add_argument("--faults", type=Path, help="the folder for these; the corpus by default")
     parser.add_argument("--merge", action="store_true", help="minimise what was found, and keep it")
     parser.add_argument("--list", action="store_true", help="say which targets there are")
     options = parser.parse_args()
@@ -48,22 +48,18 @@ def main() -> int:
                 (found / f"seed-{number}").write_bytes(seed)
             corpus = HERE / "corpus" / name
             corpus.mkdir(parents=True, exist_ok=True)
+            faults = (options.faults or corpus).resolve()
             if options.merge:
                 arguments = ["-merge=1", corpus, found]
             else:
                 limits = [f"-runs={options.runs or -1}", f"-max_total_time={options.seconds}"]
                 arguments = [*limits, found, corpus]
             print(f"== {name}", flush=True)
-            status = run(name, [f"-max_len={LONGEST}", *map(str, arguments)])
-            if status:
+            command = [sys.executable, HERE, INSIDE, name, *LIBFUZZER, *arguments]
+            command.append(f"-artifact_prefix={faults}/")
+            if status := subprocess.run([*map(str, command)], check=False).returncode:
                 return status
     return 0
-
-
-def run(name: str, arguments: list[str]) -> int:
-    """Run libFuzzer on a target, in a process of its own, and return its exit status."""
-    command = [sys.executable, str(HERE), INSIDE, name, *LIBFUZZER, *arguments]
-    return subprocess.run(command, check=False, cwd=os.environ.get("FUZZ_FAULTS")).returncode
 
 
 def inside(name: str, *arguments: str) -> int:
