@@ -7,14 +7,9 @@ from pathlib import Path
 
 from fuzz.target import CORPUS, Target
 
-ROOT = Path(__file__).resolve().parents[2]
 # Octets: the lengths that lines may have are in the tests of the protocols.
 LONGEST = 4096
 LIBFUZZER = ("-rss_limit_mb=1024", "-timeout=20", "-seed=1", f"-max_len={LONGEST}")
-START = (
-    "import sys; sys.path[0:0] = sys.argv[1:3]; from fuzz.fuzzer import inside; "
-    "inside(*sys.argv[3:])"
-)
 
 
 def prepare(target: Target, found: Path) -> None:
@@ -41,27 +36,16 @@ def merge(target: Target, found: Path) -> list[str]:
     """The command that adds to the corpus what was found and reaches more than that."""
     corpus = CORPUS / target.name
     corpus.mkdir(parents=True, exist_ok=True)
-    return command(target, ["-merge=1", str(corpus), str(found)])
+    # Each place once, not each number of times that it is reached.
+    return command(target, ["-merge=1", "-use_counters=0", str(corpus), str(found)])
 
 
 def command(target: Target, arguments: Sequence[str]) -> list[str]:
     """The command of a process that is the fuzzer, with arguments of libFuzzer."""
-    start = [sys.executable, "-c", START, str(ROOT / "lib"), str(ROOT / "tests")]
-    return [*start, target.module, target.name, *LIBFUZZER, *arguments]
+    start = [sys.executable, str(CORPUS.parent / "inside.py"), target.module, target.name]
+    return [*start, *LIBFUZZER, *arguments]
 
 
 def run(words: Sequence[str], seconds: float | None = None) -> subprocess.CompletedProcess[bytes]:
     """Run such a command, and keep what it says."""
     return subprocess.run(words, capture_output=True, check=False, timeout=seconds)
-
-
-def inside(module: str, name: str, *arguments: str) -> None:
-    """Be the fuzzer."""
-    import atheris  # noqa: PLC0415 - only here
-
-    with atheris.instrument_imports(include=["perdition"]):
-        from fuzz.target import targets_of  # noqa: PLC0415
-
-        target = targets_of(module)[name]
-    atheris.Setup(["fuzz", *arguments], target)
-    atheris.Fuzz()
