@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 TEST_STAMP := $(VENV)/.test-installed
 BENCH_STAMP := $(VENV)/.bench-installed
 
-.PHONY: help test lint demo bench deb clean
+.PHONY: help test lint demo bench deb fuzz clean
 
 help:
 	@echo "make demo          see it work: five protocols, two real servers, one proxy"
@@ -21,6 +21,8 @@ help:
 	@echo "make bench AGAINST=/another/checkout  with another version; DOCS=1 updates docs/;"
 	@echo "                   OPTIONS='--works imap-login --rounds 5': see OPTIONS=--help"
 	@echo "make deb           Debian packages, in dist/"
+	@echo "make fuzz          have a fuzzer look for faults in every parser, 20,000 runs each;"
+	@echo "                   OPTIONS='client-imap4 --runs 0 --seconds 300': see OPTIONS=--help"
 	@echo "make clean         remove what these have made"
 
 $(STAMP): setup.py pyproject.toml
@@ -79,6 +81,9 @@ deb:
 	tar -c --exclude=__pycache__ --exclude='*.egg-info' $(DEB_FILES) | tar -x -C $(DEB_BUILD)/perdition
 	cd $(DEB_BUILD)/perdition && PATH=/usr/sbin:/usr/bin:/sbin:/bin dpkg-buildpackage -us -uc -b
 	mv $(DEB_BUILD)/*.deb $(DEB_BUILD)/*.changes $(DEB_BUILD)/*.buildinfo $(DIST)/
+
+fuzz: $(TEST_STAMP)
+	$(BIN)/python tests/fuzz $(OPTIONS)
 
 clean:
 	rm -rf $(VENV) build dist bench/build bench/results .pytest_cache .mypy_cache .ruff_cache .hypothesis lib/*.egg-info

@@ -46,14 +46,21 @@ MAPS = {
     "sql": [SQLALCHEMY],
 }
 ALL_MAPS = sorted({each for needed in MAPS.values() for each in needed})
+# It has wheels for these alone; elsewhere the tests with it are skipped.
+FUZZ = [
+    'atheris>=3; sys_platform == "linux" and platform_machine == "x86_64" '
+    'and python_version < "3.14"'
+]
 DEMO = ["pymap[sieve]>=0.36", "cryptography>=42"]
 TEST = [
     "build>=1",
     "check-manifest>=0.49",
     "coverage>=7.10",
     "cryptography>=42",
+    *FUZZ,
     "hypothesis>=6",
     "mypy>=1.10",
+    "packaging>=22",
     *TLS,
     "pytest>=8",
     "pytest-timeout>=2",
@@ -87,6 +94,7 @@ setup(
         "all": [*ALL_MAPS, *TLS],
         "bench": BENCH,
         "demo": DEMO,
+        "fuzz": FUZZ,
         "test": [*TEST, *DEMO, *ALL_MAPS],
         "tls": TLS,
     },

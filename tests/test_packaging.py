@@ -162,7 +162,7 @@ def test_the_metadata_says_what_it_is(built: Built) -> None:
     assert metadata.get_payload().strip() == (ROOT / "README.md").read_text().strip()
     assert {"imap", "pop3", "managesieve", "proxy"} <= set(metadata["Keywords"].split(","))
     extras = set(metadata.get_all("Provides-Extra", ()))
-    assert extras == MAPS | {"all", "bench", "demo", "test", "tls"}
+    assert extras == MAPS | {"all", "bench", "demo", "fuzz", "test", "tls"}
     assert {each.pypi.split(" ")[0] for each in STORES.values() if each.pypi} == {
         f"perdition[{extra}]" for extra in MAPS
     }

@@ -1,25 +1,21 @@
 """Runs a coverage-guided fuzzer, atheris, on targets: python tests/fuzz [NAME ...].
 
-What it finds interesting is kept in a folder of its own between runs; --merge puts the smallest
-set of files that reaches as much into the corpus of the tests. A fault ends it, and its octets are
-in a file whose name is said: put that into the corpus when the fault is mended.
+A fault ends it. Its octets are in a file in the target's folder of the corpus then, where the tests
+find them from now on. With --found, what reaches new places in the code is kept between runs;
+--merge adds to the corpus what of that reaches more than it does.
 """
 
 import argparse
-import os
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-ROOT = HERE.parents[1]
-sys.path[0:1] = [str(ROOT / "lib"), str(HERE.parent)]
-# Octets: those of the longest input but one that has to reach a limit of 16 KiB.
-LONGEST = 4096
-LIBFUZZER = ["-rss_limit_mb=1024", "-timeout=20", "-seed=1", "-print_final_stats=1"]
-# As the first argument: this process is the fuzzer.
-INSIDE = "--inside"
+sys.path[0:1] = [str(HERE.parents[1] / "lib"), str(HERE.parent)]
+
+from fuzz import fuzzer  # noqa: E402 - found in the path of above
+from fuzz.target import CORPUS, targets  # noqa: E402
 
 
 def main() -> int:
@@ -28,55 +24,34 @@ def main() -> int:
     parser.add_argument("--runs", type=int, default=20000, help="of each target; 0 for no limit")
     parser.add_argument("--seconds", type=int, default=0, help="for each target; 0 for no limit")
     parser.add_argument("--found", type=Path, help="the folder between runs; a new one by default")
+    parser.add_argument("--faults", type=Path, help="the folder for these; the corpus by default")
     parser.add_argument("--merge", action="store_true", help="minimise what was found, and keep it")
     parser.add_argument("--list", action="store_true", help="say which targets there are")
     options = parser.parse_args()
-    from fuzz.target import targets  # noqa: PLC0415 - not before it is instrumented
-
     known = targets()
     if unknown := set(options.names) - set(known):
         parser.error(f"no such target: {', '.join(sorted(unknown))}")
     if options.list:
         print("\n".join(known))
         return 0
+    limits = [f"-runs={options.runs or -1}", f"-max_total_time={options.seconds}"]
     with tempfile.TemporaryDirectory() as scratch:
-        place = (options.found or Path(scratch)).resolve()
         for name in options.names or known:
-            found = place / name
-            found.mkdir(parents=True, exist_ok=True)
-            for number, seed in enumerate(known[name].seeds):
-                (found / f"seed-{number}").write_bytes(seed)
-            corpus = HERE / "corpus" / name
-            corpus.mkdir(parents=True, exist_ok=True)
-            if options.merge:
-                arguments = ["-merge=1", corpus, found]
-            else:
-                limits = [f"-runs={options.runs or -1}", f"-max_total_time={options.seconds}"]
-                arguments = [*limits, found, corpus]
             print(f"== {name}", flush=True)
-            status = run(name, [f"-max_len={LONGEST}", *map(str, arguments)])
-            if status:
+            target = known[name]
+            found = (options.found or Path(scratch)).resolve() / name
+            faults = (options.faults or CORPUS / name).resolve()
+            faults.mkdir(parents=True, exist_ok=True)
+            fuzzer.prepare(target, found)
+            words = (
+                fuzzer.merge(target, found)
+                if options.merge
+                else fuzzer.fuzz(target, limits, found, faults)
+            )
+            if status := subprocess.run(words, check=False).returncode:
                 return status
     return 0
 
 
-def run(name: str, arguments: list[str]) -> int:
-    """Run libFuzzer on a target, in a process of its own, and return its exit status."""
-    command = [sys.executable, str(HERE), INSIDE, name, *LIBFUZZER, *arguments]
-    return subprocess.run(command, check=False, cwd=os.environ.get("FUZZ_FAULTS")).returncode
-
-
-def inside(name: str, *arguments: str) -> int:
-    import atheris  # noqa: PLC0415 - only here
-
-    with atheris.instrument_imports(include=["perdition"]):
-        from fuzz.target import targets  # noqa: PLC0415
-
-        target = targets()[name]
-    atheris.Setup([sys.argv[0], *arguments], target)
-    atheris.Fuzz()
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(inside(*sys.argv[2:]) if sys.argv[1:2] == [INSIDE] else main())
+    sys.exit(main())

@@ -16,12 +16,16 @@ class Target(NamedTuple):
         run: reads octets; AssertionError says that what it promises does not hold.
         documented: what else it may raise.
         seeds: octets to begin with.
+        cost: how many cheap runs one of it takes as long as.
+        module: in targets/, that has it.
     """
 
     name: str
     run: Callable[[bytes], None]
     documented: tuple[type[Exception], ...] = ()
     seeds: Sequence[bytes] = ()
+    cost: int = 1
+    module: str = ""
 
     def __call__(self, data: bytes) -> None:
         """Read octets; whatever leaves from here is a fault."""
@@ -60,10 +64,15 @@ class Choices:
         return [self.rest[at : at + size] for at in range(0, len(self.rest), size)]
 
 
+def targets_of(module: str) -> dict[str, Target]:
+    """Those of a module in targets/, by their names."""
+    listed = importlib.import_module(f"fuzz.targets.{module}").TARGETS
+    return {each.name: each._replace(module=module) for each in listed}
+
+
 def targets() -> dict[str, Target]:
-    """All of them: each module in targets/ has a list of its own."""
+    """All of them: a module that is put into targets/ adds its own."""
     found: dict[str, Target] = {}
     for path in sorted((Path(__file__).parent / "targets").glob("*.py")):
-        module = importlib.import_module(f"fuzz.targets.{path.stem}")
-        found |= {each.name: each for each in module.TARGETS}
+        found |= targets_of(path.stem)
     return found

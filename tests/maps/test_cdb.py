@@ -56,6 +56,23 @@ def test_a_file_whose_index_is_not_written_yet_is_not_used(octets: bytes) -> Non
         Records(bytes(INDEX_SIZE) + octets[INDEX_SIZE:])
 
 
+def test_a_value_that_ends_behind_the_file_is_not_used() -> None:
+    """It would be the name of another host."""
+    inner = PAIR.pack(0, 100) + b"mail1"
+    record = PAIR.pack(0, len(inner)) + inner
+    table = INDEX_SIZE + len(record)
+    index = [(table, 0)] * TABLES
+    index[hash_of(b"") % TABLES] = (table, 1)
+    head = b"".join(PAIR.pack(*each) for each in index)
+    whole, damaged = (
+        Records(head + record + PAIR.pack(hash_of(b""), place))
+        for place in (INDEX_SIZE, INDEX_SIZE + PAIR.size)
+    )
+    assert whole.lookup(b"") == inner
+    with pytest.raises(BrokenFile):
+        damaged.lookup(b"")
+
+
 def test_a_table_without_an_empty_slot_is_searched_once() -> None:
     """Every slot is of another record: who waits for an empty one waits forever."""
     record = PAIR.pack(3, 3) + b"bobone"

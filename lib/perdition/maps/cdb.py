@@ -12,6 +12,7 @@ from perdition.maps.files import BrokenFile, FileMap
 PAIR = struct.Struct("<LL")
 TABLES = 256
 INDEX_SIZE = TABLES * PAIR.size
+ASTRAY = "damaged: a record lies behind its end, or before its beginning"
 
 
 class Cdb(FileMap):
@@ -71,10 +72,15 @@ class Records:
                     key_size, value_size = PAIR.unpack_from(self._octets, record)
                     value = record + PAIR.size + key_size
                     if self._octets[record + PAIR.size : value] == key:
-                        return self._octets[value : value + value_size]
+                        end = value + value_size
+                        if record < INDEX_SIZE or end > len(self._octets):
+                            break
+                        return self._octets[value:end]
+            else:
+                return None
         except struct.error as error:
-            raise BrokenFile("damaged: a record lies behind its end") from error
-        return None
+            raise BrokenFile(ASTRAY) from error
+        raise BrokenFile(ASTRAY)
 
     def close(self) -> None:
         return

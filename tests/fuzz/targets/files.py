@@ -58,7 +58,8 @@ def value_of_an_option(data: bytes) -> None:
     choices = Choices(data)
     kind = KINDS[choices.octet() % len(KINDS)]
     found = kind.parse(decode(choices.rest))
-    assert kind.parse(kind.show(found)) == found
+    if not (isinstance(found, AddDomain) and not found.states):
+        assert kind.parse(kind.show(found)) == found
 
 
 def popmap(data: bytes) -> None:
@@ -151,8 +152,15 @@ TARGETS = [
             b"ssl_mode ssl_listen\noutgoing_port 143 # x\nconnection_logging\nu ann\n",
             b"query_key \\U,\\u\\d\ntimeout=5\nadd_domain all,2\nbind_address 127.0.0.1\n",
         ],
+        cost=10,
     ),
-    Target("command-line", command_line, (), [b"--timeout\0005\0-P\0IMAP4S", b"--ssl_mode=x\0-C"]),
+    Target(
+        "command-line",
+        command_line,
+        (),
+        [b"--timeout\0005\0-P\0IMAP4S", b"--ssl_mode=x\0-C"],
+        cost=2,
+    ),
     Target(
         "option-value",
         value_of_an_option,

@@ -268,6 +268,7 @@ TARGETS = [
             b"\0*-1\r\n",
             b"\0:12\r\n",
         ],
+        cost=4,
     ),
     Target(
         "http-answer",
@@ -278,6 +279,7 @@ TARGETS = [
             http(b"Auth-Status: no such user\r\nAuth-Wait: 3"),
             b"HTTP/1.1 403 no\r\nTransfer-Encoding: chunked\r\nAuth-Status: x\r\n\r\n1\r\na\r\n0\r\n\r\n",
         ],
+        cost=8,
     ),
     Target("http-query", http_query, (), [b"\3annsesame", b"\4a\r\nbc\0%"]),
     Target("cdb", cdb_file, (BrokenFile,), [record(b"ann", b"mail1"), record(b"", b"")]),
