@@ -1,6 +1,8 @@
 # The commands of this project: `make help` lists them.
 
-PYTHON ?= python3
+# Debian's, where it is new enough: it is built by profile, and a log-in costs an eighth less with it.
+NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
+PYTHON ?= $(shell /usr/bin/python3 -c '$(NEW_ENOUGH)' 2>/dev/null && echo /usr/bin/)python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
@@ -26,7 +28,7 @@ help:
 	@echo "make clean         remove what these have made"
 
 $(STAMP): setup.py pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	@$(PYTHON) -c '$(NEW_ENOUGH)' || \
 	    { echo "Python 3.11 or later is needed: make PYTHON=/path/to/python3"; exit 1; }
 	@$(PYTHON) -m venv $(VENV) 2>/dev/null || \
 	    { [ "$$(id -u)" = 0 ] && echo "Installing python3-venv" && \
