@@ -307,7 +307,10 @@ class Attempt:
         is_cancelled = False
         for _ in range(MOST_CHALLENGES):
             if not isinstance(outcome, Challenge):
-                return outcome._replace(status=protocols.CANCELLED) if is_cancelled else outcome
+                if is_cancelled:
+                    # Whatever the real server makes of that.
+                    return outcome._replace(accepted=False, status=protocols.CANCELLED)
+                return outcome
             response = self.ask_client(outcome)
             is_cancelled = response is None
             outcome = converse(server.respond(response), wire, channel)
