@@ -61,7 +61,8 @@ def value(data: bytes) -> None:
         written = f"{user}{host}:{item.port}" if item.port or not item.host else f"{user}{host}"
         is_plain = "," not in written and delimiter not in host and (":" not in host or "[" in host)
         if host and is_plain:
-            assert read_value(encode(written), delimiter).destinations == [item]
+            (again,) = read_value(encode(written), delimiter).destinations
+            assert again[:3] == item[:3]
 
 
 def item(data: bytes) -> None:
