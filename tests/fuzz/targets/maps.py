@@ -283,7 +283,7 @@ TARGETS = [
             b"\0*-1\r\n",
             b"\0:12\r\n",
         ],
-        cost=4,
+        cost=10,
     ),
     Target(
         "http-answer",
