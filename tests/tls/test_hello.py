@@ -120,6 +120,21 @@ def test_other_kinds_of_records_and_messages_are_none():
             Ear().hear(data)
 
 
+def test_octets_behind_the_protocols_are_not_passed_over():
+    """Who looks for the list alone would not see it."""
+    data = said(NAME, ("imap",))
+    plain = b"\0\x10\0\x07\0\x05\x04imap"
+    assert plain in data
+    body = data[9:].replace(plain, b"\0\x10\0\x08\0\x05\x04imap\0")
+    # The extensions, of which there is one octet more, end the ClientHello.
+    place = 34
+    for width in (1, 2, 1):
+        place += width + int.from_bytes(body[place : place + width])
+    length = int.from_bytes(body[place : place + 2]) + 1
+    with pytest.raises(NoHello):
+        read_hello(body[:place] + length.to_bytes(2) + body[place + 2 :])
+
+
 def shaken(pki, stream, pieces=1 << 20):
     """A handshake of a client with a server that speaks IMAP; the server."""
     context = server_context(pki.file("leaf"))

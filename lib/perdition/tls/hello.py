@@ -128,7 +128,9 @@ def read_hello(body: bytes) -> Hello:
         if kind == SERVER_NAME:
             name = read_name(content)
         else:
-            protocols, _end = vector(content, 0, 2)
+            protocols, end = vector(content, 0, 2)
+            if end != len(content):
+                raise NoHello("octets after the protocols of ALPN")
             offered = tuple(each for each in vectors(protocols) if each)
             if not offered:
                 raise NoHello("no protocols in ALPN")
