@@ -47,19 +47,19 @@ def answers(*lines: bytes) -> Answers:
     return lambda _challenge: next(rest)
 
 
-def scram(client: "Conversation", *, give_up: bool = False) -> Answers:
+def scram(client: "Conversation", *, instead: bytes = b"") -> Answers:
     """The rest of SCRAM, after the first message; the server's signature is checked.
 
     Args:
         client: has said the first message.
-        give_up: cancel instead of the proof of the password.
+        instead: the line that is said in the place of the proof of the password.
     """
 
     def answer(challenge: bytes) -> bytes:
         text = challenge.decode()
         if text.startswith("r="):
             client.set_server_first(text)
-            return b"*" if give_up else coded(client.get_client_final())
+            return instead or coded(client.get_client_final())
         client.set_server_final(text)
         return b""
 

@@ -97,7 +97,7 @@ class ClientSide:
                     self._sorry(f"Too many arguments, expected {command.decode()}, mate")
                 case b"STARTTLS", count if count and self.offer_tls and not self.in_tls:
                     self._sorry("Too many arguments, expected STARTTLS, mate")
-                case b"AUTHENTICATE", (1 | 2) if self.terms.must_start_tls(self.in_tls) and (
+                case b"AUTHENTICATE", 1 if self.terms.must_start_tls(self.in_tls) and (
                     not self.terms.compat
                 ):
                     # Before the password is asked for.

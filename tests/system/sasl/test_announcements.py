@@ -103,7 +103,7 @@ def test_no_mechanism_before_tls_that_has_to_start(
 IN_CLEAR = {
     "IMAP4": (b"NO [PRIVACYREQUIRED] ", b"NO [PRIVACYREQUIRED] failed: Login Disabled"),
     "POP3": (b"-ERR Mate, try STLS first", b"-ERR failed: Login Disabled"),
-    "MANAGESIEVE": (b"NO (ENCRYPT-NEEDED) ", b"NO (ENCRYPT-NEEDED) "),
+    "MANAGESIEVE": (b"NO (ENCRYPT-NEEDED) ", b'NO (ENCRYPT-NEEDED) "failed: Login Disabled"'),
 }
 
 

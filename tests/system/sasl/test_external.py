@@ -84,17 +84,17 @@ def test_the_certificates_user_is_in_its_mailbox(
     assert not is_told(proxy.log())
 
 
-@pytest.mark.parametrize("said", [b"", coded("dora")])
-@pytest.mark.parametrize("is_asked", [True, False])
 def test_the_name_may_be_said_and_need_not(
-    starting: Perdition, protocol: str, showing: Showing, said: bytes, is_asked: bool
+    starting: Perdition, protocol: str, showing: Showing
 ) -> None:
-    with CLIENTS[protocol](starting.port, showing("dora")) as client:
-        if is_asked:
+    context = showing("dora")
+    for said in (b"", coded("dora")):
+        with CLIENTS[protocol](starting.port, context) as client:
             assert client.authenticate("EXTERNAL", answers(said)).accepted
-        else:
+            client.use()
+        with CLIENTS[protocol](starting.port, context) as client:
             assert client.authenticate("EXTERNAL", initial=said).accepted
-        client.use()
+            client.use()
 
 
 def test_nobody_acts_for_another_one(

@@ -103,4 +103,4 @@ def test_a_log_in_has_so_many_round_trips(
                 assert client.authenticate("PLAIN", initial=coded(f"\0{user}\0{secret}")).accepted
             assert counter.turns == turns
             client.use()
-            assert counter.turns == turns + 1
+            assert counter.turns > turns

@@ -68,11 +68,12 @@ def test_a_wrong_password_is_refused_and_the_right_one_taken_after_it(
         client.use()
 
 
-def test_a_star_in_the_middle_cancels_at_both(front: Front, mechanism: str) -> None:
+@pytest.mark.parametrize("line", [b"*", b"no base64"])
+def test_a_star_in_the_middle_cancels_at_both(front: Front, mechanism: str, line: bytes) -> None:
     talk = ScramClient([mechanism], "bob", SECRET)
     first = coded(talk.get_client_first())
     with front.client() as client:
-        outcome = client.authenticate(mechanism, scram(talk, give_up=True), first)
+        outcome = client.authenticate(mechanism, scram(talk, instead=line), first)
         assert not outcome.accepted
         assert b"ancelled" in outcome.line
         assert log_in(client, mechanism).accepted
