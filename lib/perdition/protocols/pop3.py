@@ -68,6 +68,9 @@ class ClientSide:
             match word.upper():
                 case b"":
                     sorry(b"-ERR Null command, mate")
+                case b"USER" if argument and b" " not in argument and self._takes_none():
+                    # Refused and logged now, not when the password has been sent for nothing.
+                    return Login(decode(argument), b"")
                 case b"USER" if argument and b" " not in argument:
                     user = argument
                     say(b"+OK USER " + user + b" set, mate")
@@ -160,9 +163,16 @@ class ClientSide:
             self._sorry(b"-ERR AUTH cancelled, mate")
         return None
 
+    def _takes_none(self) -> bool:
+        """Whether any log-in would be refused, which 2.2 says after the password only."""
+        return not self.terms.compat and self._refuses()
+
+    def _refuses(self) -> bool:
+        return self.terms.login_disabled or self.terms.must_start_tls(self.in_tls)
+
     def _mechanisms(self) -> tuple[str, ...]:
         """The mechanisms to announce: none where a log-in would be refused."""
-        if self.terms.login_disabled or self.terms.must_start_tls(self.in_tls):
+        if self._refuses():
             return ()
         return sasl.usable(self.terms, self.certified is not None)
 

@@ -3,6 +3,7 @@
 import contextlib
 import imaplib
 import itertools
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -53,10 +54,18 @@ class Place:
         self.stack = contextlib.ExitStack()
 
     def through(
-        self, protocol: str, tls: str = "no", user: str = "ann", mechanisms: str = ALL
+        self,
+        protocol: str,
+        tls: str = "no",
+        user: str = "ann",
+        *,
+        mechanisms: str = ALL,
+        forced: bool = False,
     ) -> Account:
-        """The account by way of the program."""
+        """The account by way of the program, which may insist on STARTTLS."""
         mode = "ssl_listen" if tls == "first" else "tls_listen"
+        if forced:
+            mode = "tls_listen_force"
         key = protocol, mode, mechanisms
         if key not in self._programs:
             home = self._directory / str(len(self._programs))
@@ -210,6 +219,32 @@ def test_fetchmail_fetches(place: Place, tmp_path: Path, tls: str, auth: str) ->
         assert "Subject: honey" in file.read_text()
         wrong = fetchmail(tmp_path, account._replace(password="wrong"), name, auth, file)
         assert "uthorization failure" in wrong.output + wrong.errors
+
+
+def test_no_program_says_its_password_before_tls_that_is_forced(
+    place: Place, tmp_path: Path
+) -> None:
+    imap, pop3 = (place.through(protocol, forced=True) for protocol in ("IMAP4", "POP3"))
+    (tmp_path / "box").mkdir()
+    runs = [
+        curl(tmp_path, imap, "imap", ""),
+        curl(tmp_path, pop3, "pop3", ""),
+        mbsync(tmp_path, imap, "PLAIN", tmp_path / "box"),
+        mbsync(tmp_path, imap, "LOGIN", tmp_path / "box"),
+        fetchmail(tmp_path, imap, "imap", "any", tmp_path / "mail"),
+        fetchmail(tmp_path, pop3, "pop3", "any", tmp_path / "mail"),
+        offlineimap(tmp_path, imap, "PLAIN, LOGIN", tmp_path / "box"),
+        sieve_connect(
+            tmp_path, place.through("MANAGESIEVE", "start", forced=True), "PLAIN", "--list"
+        ),
+    ]
+    assert [each.status == 0 for each in runs] == [False] * 7 + [True], runs
+    for each in runs[:7]:
+        said = each.output + each.errors
+        assert SECRET not in said
+        assert not re.search(
+            r"AUTHENTICATE (PLAIN|LOGIN)|LOGIN (<user>|\"?ann)|PASS \*|> AUTH", said
+        )
 
 
 @pytest.mark.parametrize(
