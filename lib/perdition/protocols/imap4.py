@@ -409,10 +409,10 @@ class ServerSide:
 
     def _login_at_once(self, login: Login) -> bytes:
         """Say the whole of LOGIN; returns its tag."""
-        user, tag = encode(login.user), next(self.tags)
-        head = b"%b LOGIN {%d+}\r\n%b {%d+}" % (tag, len(user), user, len(login.password))
-        self.wire.say(head)
-        self.wire.say(login.password, secret=True)
+        user, tag, say = encode(login.user), next(self.tags), self.wire.say
+        say(b"%b LOGIN {%d+}" % (tag, len(user)))
+        say(b"%b {%d+}" % (user, len(login.password)))
+        say(login.password, secret=True)
         return tag
 
     def _login_step_by_step(self, login: Login) -> Talk[Verdict]:
