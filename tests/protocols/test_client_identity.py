@@ -4,7 +4,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perdition.protocols import ClientSide, Login, ProtocolError, Terms, imap4, managesieve, pop3
+from perdition.protocols import (
+    ClientSide,
+    Login,
+    ProtocolError,
+    Terms,
+    imap4,
+    imap4_server,
+    managesieve,
+    pop3,
+)
 from perdition.protocols.client_identity import (
     BadIdentity,
     Introduction,
@@ -313,9 +322,9 @@ SAID_ID = b"flim07 " + ID[:-1] + b' "name" "x")\r\n'
 def test_real_servers_are_told_without_a_round_trip(
     greeting: bytes, answers: list[bytes], told: bool, words: bytes
 ) -> None:
-    make = {b"+": pop3, b'"': managesieve, b"*": imap4}[greeting[:1]].ServerSide  # type: ignore[attr-defined]
+    make = {b"+": pop3, b'"': managesieve, b"*": imap4_server}[greeting[:1]].ServerSide  # type: ignore[attr-defined]
     wire, client = Wire(), Wire()
-    more = {"client": client, "tags": imap4.tags(), "introduction": INTRODUCTION}
+    more = {"client": client, "tags": imap4_server.tags(), "introduction": INTRODUCTION}
     side = make(wire, Terms("", "", "0123abcd"), **more)
     play(side.negotiate(), wire, [greeting])
     assert play(side.log_in(LOGIN), wire, answers).accepted
@@ -327,7 +336,7 @@ def test_real_servers_are_told_without_a_round_trip(
 
 def test_nothing_is_said_where_there_is_nothing_to_say() -> None:
     wire = Wire()
-    side = imap4.ServerSide(wire, Terms("", "", ""), client=Wire(), tags=imap4.tags())
+    side = imap4_server.ServerSide(wire, Terms("", "", ""), client=Wire(), tags=imap4_server.tags())
     play(side.negotiate(), wire, [b"* OK [CAPABILITY ID LITERAL+] hi\r\n"])
     play(side.log_in(LOGIN), wire, [b"flim07 OK [CAPABILITY X]\r\n"])
     assert b"ID" not in said(wire)

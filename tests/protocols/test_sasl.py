@@ -19,6 +19,7 @@ from perdition.protocols import (
     Terms,
     Verdict,
     imap4,
+    imap4_server,
     managesieve,
     pop3,
     sasl,
@@ -28,7 +29,11 @@ from perdition.protocols.wire import LineTooLong, Wire
 from support.talking import Lacking, octets, play, said
 
 CLIENTS = {"pop3": pop3.ClientSide, "imap4": imap4.ClientSide, "sieve": managesieve.ClientSide}
-SERVERS = {"pop3": pop3.ServerSide, "imap4": imap4.ServerSide, "sieve": managesieve.ServerSide}
+SERVERS = {
+    "pop3": pop3.ServerSide,
+    "imap4": imap4_server.ServerSide,
+    "sieve": managesieve.ServerSide,
+}
 CAPABILITY = {"pop3": "UIDL.USER", "imap4": "IMAP4 IMAP4REV1", "sieve": '"SASL" "PLAIN"'}
 # How each protocol says that a mechanism is wanted, and a word of it.
 COMMAND = {"pop3": b"AUTH %b", "imap4": b"a AUTHENTICATE %b", "sieve": b'AUTHENTICATE "%b"'}
@@ -51,7 +56,7 @@ def client(name: str, wire: Wire, **more: object) -> ClientSide:
 
 def server(name: str, wire: Wire, **more: object) -> ServerSide:
     terms = Terms("", "", "0123abcd")._replace(**more)  # type: ignore[arg-type]
-    made: ServerSide = SERVERS[name](wire, terms, client=Wire(), tags=imap4.tags())
+    made: ServerSide = SERVERS[name](wire, terms, client=Wire(), tags=imap4_server.tags())
     return made
 
 

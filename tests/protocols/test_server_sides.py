@@ -15,20 +15,20 @@ from perdition.protocols import (
     Terms,
     TlsWanted,
     Verdict,
-    imap4,
+    imap4_server,
     managesieve,
     pop3,
 )
 from perdition.protocols.wire import LineTooLong, Wire
 from support.talking import Lacking, octets, play, said
 
-SIDES = {"pop3": pop3.ServerSide, "imap4": imap4.ServerSide, "sieve": managesieve.ServerSide}
+SIDES = {"pop3": pop3.ServerSide, "imap4": imap4_server.ServerSide, "sieve": managesieve.ServerSide}
 LOGIN = Login("ann", b"sesame")
 
 
 def side(name: str, wire: Wire, client: Wire | None = None, **more: object) -> ServerSide:
     terms = Terms("", "", "0123abcd", compat=True)._replace(**more)  # type: ignore[arg-type]
-    made: ServerSide = SIDES[name](wire, terms, client=client or Wire(), tags=imap4.tags())
+    made: ServerSide = SIDES[name](wire, terms, client=client or Wire(), tags=imap4_server.tags())
     return made
 
 
@@ -293,7 +293,7 @@ def test_a_server_that_waits_for_what_it_need_not_is_not_understood() -> None:
 
 
 def test_tags_count_as_the_original_counts() -> None:
-    taken = list(itertools.islice(imap4.tags(), 62 * 62))
+    taken = list(itertools.islice(imap4_server.tags(), 62 * 62))
     assert taken[62 * 62 - 8 :] == [b"flimZZ", *(b"flim0%d" % each for each in range(7))]
     taken = taken[:57]
     assert taken[:4] == [b"flim07", b"flim08", b"flim09", b"flim0a"]

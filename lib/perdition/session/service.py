@@ -10,7 +10,16 @@ from perdition.logs import Log, Who
 from perdition.net import ServerItem
 from perdition.parameters import Parameters
 from perdition.patience import Patience
-from perdition.protocols import ClientSide, Login, ServerSide, Terms, imap4, managesieve, pop3
+from perdition.protocols import (
+    ClientSide,
+    Login,
+    ServerSide,
+    Terms,
+    imap4,
+    imap4_server,
+    managesieve,
+    pop3,
+)
 from perdition.relay.guard import Guard
 from perdition.session.channel import Channel, Tls
 from perdition.session.finding import Finder
@@ -69,7 +78,7 @@ class Dialogues(NamedTuple):
 
 DIALOGUES = {
     "POP3": Dialogues(pop3.ClientSide, pop3.ServerSide),
-    "IMAP4": Dialogues(imap4.ClientSide, imap4.ServerSide),
+    "IMAP4": Dialogues(imap4.ClientSide, imap4_server.ServerSide),
     "MANAGESIEVE": Dialogues(managesieve.ClientSide, managesieve.ServerSide),
 }
 

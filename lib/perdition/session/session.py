@@ -12,7 +12,7 @@ from perdition.protocols import (
     ProtocolError,
     Quit,
     TlsWanted,
-    imap4,
+    imap4_server,
     proxy_header,
 )
 from perdition.protocols.client_identity import Told
@@ -51,7 +51,7 @@ class Session:
         self.ttl = MOST_PROXIES
         self.wire = Wire()
         self.client: ClientSide = service.dialogues.client(self.wire, service.terms)
-        self.tags = imap4.tags()
+        self.tags = imap4_server.tags()
         self.failures = 0
         self.broke_off = False
 

@@ -19,6 +19,7 @@ from perdition.protocols import (
     Terms,
     TlsWanted,
     imap4,
+    imap4_server,
     imap_id,
     managesieve,
     pop3,
@@ -39,7 +40,11 @@ from perdition.protocols.wire import LineTooLong, Wire
 from support.talking import Lacking, play
 
 CLIENTS = {"pop3": pop3.ClientSide, "imap4": imap4.ClientSide, "sieve": managesieve.ClientSide}
-SERVERS = {"pop3": pop3.ServerSide, "imap4": imap4.ServerSide, "sieve": managesieve.ServerSide}
+SERVERS = {
+    "pop3": pop3.ServerSide,
+    "imap4": imap4_server.ServerSide,
+    "sieve": managesieve.ServerSide,
+}
 CAPABILITY = {"pop3": "UIDL.USER", "imap4": "IMAP4 IMAP4REV1", "sieve": '"SASL" "PLAIN"'}
 TROUBLE = (LineTooLong, ProtocolError, Lacking)
 MOST_ANSWERS = 6
@@ -183,7 +188,7 @@ def server(name: str, data: bytes) -> None:
         wire,
         Terms("", "", "0123abcd"),
         client=heard,
-        tags=imap4.tags(),
+        tags=imap4_server.tags(),
         introduction=Introduction(told, pairs),
     )
     with contextlib.suppress(*TROUBLE):

@@ -24,7 +24,7 @@ from perdition.protocols import (
     Verdict,
     decode,
     encode,
-    imap4,
+    imap4_server,
     managesieve,
     pop3,
     sasl,
@@ -32,7 +32,7 @@ from perdition.protocols import (
 from perdition.protocols.wire import LineTooLong, Wire
 from support.talking import Lacking, play
 
-SIDES = {"pop3": pop3.ServerSide, "imap4": imap4.ServerSide, "sieve": managesieve.ServerSide}
+SIDES = {"pop3": pop3.ServerSide, "imap4": imap4_server.ServerSide, "sieve": managesieve.ServerSide}
 TROUBLE = (LineTooLong, ProtocolError, Lacking)
 MOST_CHALLENGES = 4
 OTHER = {octet: 0x78 if octet < 0x80 else 0xE9 for octet in range(256) if octet not in b"\0\r\n"}
@@ -112,7 +112,7 @@ def pieces(octets: bytes, size: int) -> list[bytes]:
 def speak(name: str, given: Script, size: int) -> Ending:
     """Have a real server say what stands in the script."""
     wire, client = Wire(), Wire()
-    side: ServerSide = SIDES[name](wire, given.terms, client=client, tags=imap4.tags())
+    side: ServerSide = SIDES[name](wire, given.terms, client=client, tags=imap4_server.tags())
     outcomes: list[object] = []
     arriving: Iterator[bytes] = iter(())
     try:
@@ -210,7 +210,7 @@ def check_pop3(said: list[framing.Line], given: Script) -> None:
 
 def check_imap4(said: list[framing.Line], given: Script) -> None:
     """Commands with the tags in their order; two literals of LOGIN; words of AUTHENTICATE."""
-    tags = imap4.tags()
+    tags = imap4_server.tags()
     user, password = encode(given.login.user), given.login.password
     after_auth = False
     for line in said:

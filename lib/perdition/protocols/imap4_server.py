@@ -1,0 +1,376 @@
+"""IMAP4 (RFC 3501, 9051, 4959, 7888): our side towards the real server."""
+
+import base64
+import functools
+import itertools
+import re
+import string
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from perdition import protocols
+from perdition.protocols import (
+    READY,
+    Challenge,
+    Login,
+    ProtocolError,
+    Ready,
+    Talk,
+    Terms,
+    TlsWanted,
+    Verdict,
+    client_identity,
+    codes,
+    encode,
+    imap_id,
+    sasl,
+)
+from perdition.protocols.client_identity import NOBODY, Introduction
+from perdition.protocols.imap4 import LINE_LIMIT
+from perdition.protocols.wire import Wire
+
+RESPONSE_LITERAL_LIMIT = 65536
+UNTAGGED_LIMIT = 256
+# A literal of the server, which waits for nothing
+LITERAL_AHEAD = re.compile(rb"\{(\d{1,20})\}$")
+# resp-text-code = "[" capability-data "]", in the greeting
+CAPABILITY_CODE = re.compile(rb"OK \[CAPABILITY ([^]]*)\]", re.IGNORECASE)
+CAPABILITY_RESPONSE = re.compile(rb"\* CAPABILITY(?: (.*))?$", re.IGNORECASE | re.DOTALL)
+ID_RESPONSE = re.compile(rb"\* ID(?: |$)", re.IGNORECASE)
+TAG_CHARACTERS = string.digits + string.ascii_lowercase + string.ascii_uppercase
+TAGS = tuple(f"flim{a}{b}".encode() for a in TAG_CHARACTERS for b in TAG_CHARACTERS)
+# RFC 7888 section 5: what LITERAL- lets be sent without being waited for.
+LITERAL_MINUS_LIMIT = 4096
+# Name and password together, in octets: Dovecot 2.3 reads LOGIN into 1024, AUTHENTICATE into 8192.
+LOGIN_LIMIT = 512
+
+
+def tags() -> Iterator[bytes]:
+    """Our own tags, in the original's order: flim07, flim08, ... flim0z, flim0A, ... flim10."""
+    return itertools.islice(itertools.cycle(TAGS), 7, None)
+
+
+class ServerSide:
+    """We are the IMAP client (reference: protocols.md section 3.5).
+
+    What the server says of its own accord meanwhile is sent on to the client.
+    """
+
+    def __init__(
+        self,
+        wire: Wire,
+        terms: Terms,
+        *,
+        client: Wire,
+        tags: Iterator[bytes],
+        introduction: Introduction = NOBODY,
+    ) -> None:
+        self.wire = wire
+        self.terms = terms
+        self.introduction = introduction
+        self.was_told = False
+        # Of the ID that is not answered yet.
+        self.id_tag = b""
+        self.client = client
+        self.tags = tags
+        self.asked_for_tls = False
+        # What the greeting announces, if that counts and need not be asked for.
+        self.announced: frozenset[bytes] = frozenset()
+        # Of the log-in.
+        self.tag = b""
+        # What the server has announced meanwhile, and the client has been told.
+        self.announced_more: Announcement | None = None
+
+    def negotiate(self) -> Talk[Ready | TlsWanted | Verdict]:
+        if self.asked_for_tls:
+            return READY
+        greeting = yield from self.wire.read_line(LINE_LIMIT)
+        if not greeting.startswith(b"* "):
+            raise ProtocolError("no greeting of an IMAP server")
+        if greeting.split(b" ", 2)[1].upper() != b"OK" or self._is_ours(greeting):
+            return Verdict(False, protocols.NEGOTIATION_FAILED)
+        if self.terms.tls_outgoing:
+            return (yield from self._arrange_tls())
+        if code := CAPABILITY_CODE.match(greeting, len(b"* ")):
+            self.announced = announcement(code[1]).words
+        return READY
+
+    def log_in(self, login: Login) -> Talk[Verdict | Challenge]:
+        """By what the server announces: see `_login_command` and `_plain_is_better`."""
+        words = self.announced or (yield from self._capabilities()).words
+        if login.exchange is not None:
+            mechanism = login.exchange.mechanism.encode()
+            message = sasl.say_first(login, login.exchange)
+            if b"AUTH=" + mechanism not in words:
+                return Verdict(False, protocols.NO_MECHANISM, goodbye=False, delays=2)
+            return (yield from self._authenticate(mechanism, message, words))
+        if b"AUTH=PLAIN" in words and self._plain_is_better(login, words):
+            return (yield from self._authenticate(b"PLAIN", sasl.say_plain(login), words))
+        if login.authorisation is not None:
+            # LOGIN has no place for it.
+            return Verdict(False, protocols.NO_MECHANISM, goodbye=False, delays=2)
+        if b"LOGINDISABLED" in words:
+            return Verdict(False, protocols.LOGIN_DISABLED, goodbye=False, delays=2)
+        self._introduce(words)
+        if may_send_at_once(login, words):
+            answer = yield from self._tagged(self._login_at_once(login))
+        else:
+            answer = yield from self._login_step_by_step(login)
+        if self.terms.compat:
+            return self._as_ever(answer)
+        return (yield from self._with_capabilities(answer))
+
+    def _as_ever(self, answer: Verdict) -> Verdict:
+        """The answer to LOGIN; the client is told what the server announces with it, as by 2.2.
+
+        2.2 has asked before. Dovecot, asked, announces this in an untagged response, which the
+        client gets; not asked, in the tagged one, of which the client gets our text.
+        """
+        code = CAPABILITY_CODE.match(answer.line)
+        if self.announced and answer.accepted and code:
+            self.client.say(b"* CAPABILITY " + announcement(code[1]).shown)
+        return answer
+
+    def respond(self, response: bytes | None) -> Talk[Verdict | Challenge]:
+        self.wire.say(b"*" if response is None else base64.b64encode(response), secret=True)
+        return (yield from self._outcome())
+
+    def _plain_is_better(self, login: Login, words: frozenset[bytes]) -> bool:
+        """Whether AUTHENTICATE PLAIN is to be used rather than LOGIN.
+
+        It is where LOGIN cannot say it: an authorisation identity, what is not ASCII (RFC 3501
+        has LOGIN in ASCII alone), or a long password, such as a token; and where LOGIN would take
+        three round trips and this one.
+        """
+        if login.authorisation is not None:
+            return True
+        if self.terms.compat:
+            return False
+        if b"LOGINDISABLED" in words or not (login.user.isascii() and login.password.isascii()):
+            return True
+        if len(login.user) + len(login.password) > LOGIN_LIMIT:
+            return True
+        return b"SASL-IR" in words and not may_send_at_once(login, words)
+
+    def _login_at_once(self, login: Login) -> bytes:
+        """Say the whole of LOGIN; returns its tag."""
+        user, tag, say = encode(login.user), next(self.tags), self.wire.say
+        say(b"%b LOGIN {%d+}" % (tag, len(user)))
+        say(b"%b {%d+}" % (user, len(login.password)))
+        say(login.password, secret=True)
+        return tag
+
+    def _login_step_by_step(self, login: Login) -> Talk[Verdict]:
+        """Say each part of LOGIN when the server asks for it."""
+        user = encode(login.user)
+        tag = self._command(b"LOGIN {%d}" % len(user))
+        answer = yield from self._tagged_or_challenge(tag)
+        if isinstance(answer, Challenge):
+            self.wire.say(b"%b {%d}" % (user, len(login.password)))
+            answer = yield from self._tagged_or_challenge(tag)
+        if isinstance(answer, Challenge):
+            self.wire.say(login.password, secret=True)
+            answer = yield from self._tagged(tag)
+        return answer
+
+    def _authenticate(
+        self, mechanism: bytes, message: bytes, words: frozenset[bytes]
+    ) -> Talk[Verdict | Challenge]:
+        """Begin AUTHENTICATE with the client's first message, at once where that may be."""
+        self._introduce(words)
+        first = base64.b64encode(message)
+        self.tag = next(self.tags)
+        if b"SASL-IR" in words:
+            command = b"%b AUTHENTICATE %b %b" % (self.tag, mechanism, first or b"=")
+            self.wire.say(command, secret=True)
+        else:
+            self.wire.say(b"%b AUTHENTICATE %b" % (self.tag, mechanism))
+            answer = yield from self._tagged_or_challenge(self.tag)
+            if isinstance(answer, Verdict):
+                return answer
+            self.wire.say(first, secret=True)
+        outcome = yield from self._outcome()
+        if mechanism == b"PLAIN" and isinstance(outcome, Challenge):
+            raise ProtocolError("continuation request out of place")
+        return outcome
+
+    def _outcome(self) -> Talk[Verdict | Challenge]:
+        """The next word of the server in AUTHENTICATE."""
+        answer = yield from self._tagged_or_challenge(self.tag)
+        if isinstance(answer, Challenge):
+            return sasl.challenge(answer.octets)
+        if self.terms.compat:
+            return answer
+        return (yield from self._with_capabilities(answer))
+
+    def _with_capabilities(self, verdict: Verdict) -> Talk[Verdict]:
+        """The verdict, with what there is for a client that is logged in, asked for if need be.
+
+        Whoever has been told once what we announce may not ask again (RFC 9051 section 6.1.1).
+        """
+        if not verdict.accepted:
+            return verdict
+        line, shown = verdict.line, b""
+        if code := CAPABILITY_CODE.match(line):
+            announced = announcement(code[1])
+            if self.terms.server_resp_line:
+                # The client gets the line.
+                line = line.replace(code[1], announced.shown)
+            else:
+                shown = announced.shown
+        elif self.announced_more is None:
+            announced = yield from self._capabilities()
+            shown = announced.shown
+        else:
+            announced = self.announced_more
+        return Verdict(
+            True,
+            protocols.OK,
+            line,
+            capabilities=shown,
+            is_revocable=announced.has_unauthenticate,
+        )
+
+    def leave(self) -> Talk[None]:
+        tag = self._command(b"LOGOUT")
+        for _ in range(UNTAGGED_LIMIT):
+            if (yield from self._response()).startswith(tag + b" "):
+                return
+
+    def _arrange_tls(self) -> Talk[Ready | TlsWanted | Verdict]:
+        if b"STARTTLS" in (yield from self._capabilities()).words:
+            tag = self._command(b"STARTTLS")
+            answer = yield from self._tagged(tag)
+            if answer.accepted:
+                self.asked_for_tls = True
+                return TlsWanted()
+        elif not self.terms.tls_outgoing_force:
+            return READY
+        return Verdict(False, protocols.NEGOTIATION_FAILED)
+
+    def _is_ours(self, greeting: bytes) -> bool:
+        """Whether the real server is a proxy with our configuration: we would go in a circle."""
+        if b"perdition ready on " not in greeting:
+            return False
+        ours = rb"\* OK (\[.*\] )?perdition ready on \S+ " + self.terms.token.encode()
+        return re.fullmatch(ours, greeting) is not None
+
+    def _command(self, command: bytes) -> bytes:
+        tag = next(self.tags)
+        self.wire.say(tag + b" " + command)
+        return tag
+
+    def _capabilities(self) -> Talk["Announcement"]:
+        """What the server announces; other untagged responses go to the client.
+
+        Raises:
+            ProtocolError: it announces nothing.
+        """
+        tag = self._command(b"CAPABILITY")
+        found: Announcement | None = None
+        for _ in range(UNTAGGED_LIMIT):
+            response = yield from self._response()
+            if announced := CAPABILITY_RESPONSE.match(response):
+                found = announcement(announced[1] or b"")
+            elif response.startswith(b"* "):
+                self.client.say(response)
+            elif response.startswith(tag + b" ") and found is not None:
+                return found
+            else:
+                break
+        raise ProtocolError("no answer to CAPABILITY")
+
+    def _introduce(self, words: frozenset[bytes]) -> None:
+        """Say ID with the next command, where there is something to say and the server has it."""
+        client, pairs = self.introduction
+        if client is not None:
+            pairs = client_identity.to_pairs(client) + pairs
+        if pairs and b"ID" in words:
+            self.id_tag = self._command(b"ID " + imap_id.say_list(pairs))
+
+    def _tagged(self, tag: bytes) -> Talk[Verdict]:
+        """The answer to the command of that tag."""
+        answer = yield from self._tagged_or_challenge(tag)
+        if isinstance(answer, Challenge):
+            raise ProtocolError("continuation request out of place")
+        return answer
+
+    def _tagged_or_challenge(self, tag: bytes) -> Talk[Verdict | Challenge]:
+        """The answer to the command of that tag, or what the server asks before that."""
+        for _ in range(UNTAGGED_LIMIT):
+            response = yield from self.wire.read_line(LINE_LIMIT)
+            if response.endswith(b"}"):
+                response = yield from self._whole(response)
+            if response.startswith(b"+"):
+                return Challenge(response[1:].lstrip(b" "))
+            if not response.startswith(b"* "):
+                got, _space, line = response.partition(b" ")
+                if got == self.id_tag:
+                    self.id_tag = b""
+                    self.was_told = line.split(b" ", 1)[0].upper() == b"OK"
+                    continue
+                if got != tag:
+                    raise ProtocolError("answer with another tag")
+                if line[:3].upper() in (b"OK ", b"OK"):
+                    return Verdict(True, protocols.OK, line)
+                return Verdict(False, protocols.REFUSED, line, code=codes.code_in(line))
+            if announced := CAPABILITY_RESPONSE.match(response):
+                self.announced_more = announcement(announced[1] or b"")
+                response = b"* CAPABILITY " + self.announced_more.shown
+            if not (self.id_tag and ID_RESPONSE.match(response)):
+                self.client.say(response)
+        raise ProtocolError("no end of untagged responses")
+
+    def _response(self) -> Talk[bytes]:
+        """A response, with the literals in it (RFC 9051 section 4.3)."""
+        return (yield from self._whole((yield from self.wire.read_line(LINE_LIMIT))))
+
+    def _whole(self, response: bytes) -> Talk[bytes]:
+        """A response of which this is the first line."""
+        line = response
+        # The end of a literal and what follows it do not make another one.
+        while line.endswith(b"}") and (literal := LITERAL_AHEAD.search(line)):
+            size = int(literal[1])
+            if size + len(response) > RESPONSE_LITERAL_LIMIT:
+                raise ProtocolError("literal too long")
+            octets = yield from self.wire.read_exactly(size)
+            line = yield from self.wire.read_line(LINE_LIMIT)
+            response += b"\r\n" + octets + line
+            if len(response) > RESPONSE_LITERAL_LIMIT:
+                raise ProtocolError("response too long")
+        return response
+
+
+class Announcement(NamedTuple):
+    """What a server announces.
+
+    Attributes:
+        words: its capabilities, in upper case.
+        shown: the same as the client is told, as they are written: without UNAUTHENTICATE (RFC
+            8437), for the session would stay the first user's.
+        has_unauthenticate: that is one of them.
+    """
+
+    words: frozenset[bytes]
+    shown: bytes
+    has_unauthenticate: bool
+
+
+# Servers say the same again and again.
+@functools.lru_cache(maxsize=256)
+def announcement(text: bytes) -> Announcement:
+    """Read a list of capabilities."""
+    words = frozenset(text.upper().split(b" "))
+    has_unauthenticate = b"UNAUTHENTICATE" in words
+    shown = text
+    if has_unauthenticate:
+        shown = b" ".join(word for word in text.split(b" ") if word.upper() != b"UNAUTHENTICATE")
+    return Announcement(words, shown, has_unauthenticate)
+
+
+def may_send_at_once(login: Login, words: frozenset[bytes]) -> bool:
+    """Whether the literals of LOGIN need not be waited for (RFC 7888)."""
+    if b"LITERAL+" in words:
+        return True
+    longest = max(len(encode(login.user)), len(login.password))
+    return b"LITERAL-" in words and longest <= LITERAL_MINUS_LIMIT
