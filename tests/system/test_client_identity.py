@@ -221,7 +221,7 @@ def test_a_loop_of_headers_ends(start: Start) -> None:
         with socket.create_connection((HOST, one.port), SECONDS) as sock:
             sock.sendall(build_v1(Ends("192.0.2.7", 4711, "192.0.2.110", 110)))
             begin(one, sock)
-            assert read_line(sock).startswith(b"-ERR failed: ")
+            assert read_line(sock).startswith(b"-ERR [SYS/TEMP] failed: ")
         looped = [re.findall("proxy loop: 192.0.2.7:4711->", each.log()) for each in (one, other)]
         assert list(map(len, looped)) == [1, 0]
         assert one.log().count("Connect: ") == 3

@@ -43,7 +43,7 @@ def test_by_default_there_are_plain_and_login_and_both_work(
         words = client.capabilities()
         match protocol:
             case "IMAP4":
-                expected = b"IMAP4 IMAP4REV1 LITERAL- SASL-IR AUTH=PLAIN AUTH=LOGIN"
+                expected = b"IMAP4 IMAP4REV1 LITERAL- ID SASL-IR AUTH=PLAIN AUTH=LOGIN"
                 assert b" ".join(words) == expected
                 assert client.greeting[0].startswith(b"* OK [CAPABILITY %b] " % expected)
             case "POP3":
