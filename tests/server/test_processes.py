@@ -450,9 +450,13 @@ def test_workers_stay_on_a_cpu_each_where_all_have_the_same_number(start: Start)
     cpus = os.sched_getaffinity(0)
     program = start("--workers", str(len(cpus)))
     with closing(program.logged_in()):
-        places = [os.sched_getaffinity(each) for each in program.workers()]
-        assert all(len(each) == 1 for each in places)
-        assert set.union(*places) == cpus
+
+        def places() -> list[set[int]]:
+            return [os.sched_getaffinity(each) for each in program.workers()]
+
+        # One of them may not be so far yet.
+        wait_until(lambda: all(len(each) == 1 for each in places()), "each on one")
+        assert set.union(*places()) == cpus
 
 
 def test_workers_may_be_left_to_the_system(start: Start) -> None:

@@ -8,8 +8,8 @@ import pytest
 from support.certificates import Pki
 from support.dovecot import Dovecot, More
 from support.dovecot_sasl import SECRET
-from support.processes import HOST, free_port
-from support.program import Options, Start
+from support.processes import HOST, free_port, wait_until
+from support.program import Options, Perdition, Start
 from support.sasl_clients import CLIENTS, coded
 from system.sasl.conftest import LISTENERS
 
@@ -71,6 +71,12 @@ GIVEN = {
 }
 
 
+def is_full(program: Perdition, protocol: str, user: str) -> bool:
+    """Whether nobody more can log in."""
+    with CLIENTS[protocol](program.port) as client:
+        return not client.log_in(user, SECRET).accepted
+
+
 @pytest.mark.parametrize("user", ["gone", "broken", "busy"])
 def test_dovecots_code_is_passed_on(
     start: Start, server: Options, protocol: str, user: str
@@ -80,6 +86,7 @@ def test_dovecots_code_is_passed_on(
         if user == "busy":
             # One connection is all that there may be.
             assert first.log_in(user, SECRET).accepted
+            wait_until(lambda: is_full(program, protocol, user), 30, "Dovecot has counted it")
         assert client.log_in(user, SECRET).line.decode() == GIVEN[user, protocol]
         by_sasl = client.authenticate("PLAIN", initial=coded(f"\0{user}\0{SECRET}"))
         assert by_sasl.line.decode() == GIVEN[user, protocol]
