@@ -342,12 +342,12 @@ LOG_PASSWD_KIND = Kind(
 MAP_FAILURE_KIND = Kind(
     "map_failure", functools.partial(parse_word, MAP_FAILURE), str, words=MAP_FAILURE
 )
-MECHANISM_LIST = Kind("mechanisms", parse_mechanisms, " ".join, words=MECHANISMS)
+MECHANISM_LIST = Kind("mechanisms", parse_mechanisms, show_list, words=MECHANISMS)
 ROUTE_BY_KIND = Kind("route_by", functools.partial(parse_word, ROUTE_BY), str, words=ROUTE_BY)
 COMPAT_KIND = Kind("compat", functools.partial(parse_optional_word, COMPAT), str, words=COMPAT)
 CERT_FIELD = Kind(
     "cert_field",
-    functools.partial(parse_word, ("", *sorted(USER_FIELDS))),
+    functools.partial(parse_optional_word, tuple(sorted(USER_FIELDS))),
     str,
     words=tuple(sorted(USER_FIELDS)),
 )
