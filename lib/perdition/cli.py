@@ -46,7 +46,8 @@ def run(program: str, arguments: Sequence[str]) -> int:
             return SUCCESS if lookup.run(loaded.options) else FAILURE
         master = Master(loaded.options)
         if loaded.options.check_config:
-            master.check()
+            for warning in master.check():
+                complain(program, f"warning: {warning}")
             print(f"{loaded.options.config_file or 'no file'}: good")
             return SUCCESS
         return master.run()

@@ -133,7 +133,10 @@ def asked(host: str, port: str) -> Sequence[tuple[int, tuple[object, ...]]]:
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
-        raise ConnectFailed(f"{host}:{port}: {error}") from error
+        why = getattr(error, "strerror", None) or error
+        if isinstance(error, socket.gaierror) and error.errno == socket.EAI_SERVICE:
+            why = "there is no port of that name: /etc/services has them"
+        raise ConnectFailed(f"{host}:{port}: {why}") from error
     return [(family, address) for family, _type, _proto, _name, address in found]
 
 
@@ -162,7 +165,7 @@ def connect(
             sock = socket.socket(family, socket.SOCK_STREAM)
         except OSError as error:
             # Out of descriptors, or a family that the kernel does not have.
-            reason = str(error)
+            reason = error.strerror or str(error)
             continue
         patience.begin(sock.fileno(), seconds)
         try:
@@ -170,7 +173,7 @@ def connect(
         except OSError as error:
             patience.forget(sock.fileno())
             sock.close()
-            reason = "timed out" if patience.take_expired() else str(error)
+            reason = "timed out" if patience.take_expired() else error.strerror or str(error)
             continue
         patience.end()
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -131,14 +131,30 @@ def parse_rule(text: str) -> Rule:
     parameters = parse(rest)
     if parameters is None:
         raise BadParameters(f"{text!r} has no ;key=value")
+    check_pattern(pattern)
+    return Rule(pattern, parameters)
+
+
+def check_pattern(pattern: str) -> None:
+    """Check a pattern of hosts: one that can match nothing would be without effect, unnoticed.
+
+    Raises:
+        BadParameters: it is none.
+    """
     if not pattern or not NAME.fullmatch(pattern.replace("/", "")):
         raise BadParameters(f"{pattern!r} is not the name of a host, an address or a network")
-    if "/" in pattern:
-        try:
+    if "*" in pattern:
+        raise BadParameters(f"{pattern!r}: all hosts of a domain are written .example.com")
+    try:
+        if "/" in pattern:
             ipaddress.ip_network(pattern, strict=False)
-        except ValueError:
-            raise BadParameters(f"{pattern!r} is not a network such as 192.0.2.0/24") from None
-    return Rule(pattern, parameters)
+        elif ":" in pattern:
+            ipaddress.ip_address(pattern)
+    except ValueError:
+        why = "is not a network such as 192.0.2.0/24"
+        if "/" not in pattern:
+            why = "is not an IPv6 address, and a port is no part of a pattern"
+        raise BadParameters(f"{pattern!r} {why}") from None
 
 
 @functools.lru_cache(maxsize=4096)

@@ -296,6 +296,36 @@ def test_lists_of_revoked_clients_have_no_effect_where_no_certificates_are_asked
     assert not line("--ssl_crl_file", "/x").warnings
 
 
+def test_keys_that_are_the_same_for_every_user_are_accepted_with_a_warning() -> None:
+    (warning,) = line("--query_key", "u,d").warnings
+    assert warning.startswith("command line: query_key 'u,d': is the same key for every user")
+    assert not line("--query_key", r"\u,default").warnings
+
+
+MASTER = ("--outgoing_master_user", "a", "--outgoing_master_password_file", "/x")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "missing"),
+    [
+        (["--ssl_mode", "ssl_listen"], "without ssl_client_cert_user"),
+        (["--ssl_client_cert_user", "cn"], "without TLS to clients (ssl_mode)"),
+        (["--ssl_client_cert_user", "cn", "--ssl_mode", "ssl_outgoing"], "without TLS to clients"),
+    ],
+)
+def test_external_without_certificates_that_name_users_is_warned_of(
+    arguments: list[str], missing: str
+) -> None:
+    (warning,) = line("--sasl_mechanisms", "EXTERNAL", *MASTER, *arguments).warnings
+    assert warning.startswith("command line: EXTERNAL in sasl_mechanisms: has no effect " + missing)
+
+
+@pytest.mark.parametrize("mode", ["ssl_listen", "tls_all_force"])
+def test_external_with_certificates_that_name_users_is_not(mode: str) -> None:
+    arguments = ("--ssl_client_cert_user", "cn", "--ssl_mode", mode)
+    assert not line("--sasl_mechanisms", "EXTERNAL", *MASTER, *arguments).warnings
+
+
 def test_sslv3_is_accepted_with_a_warning() -> None:
     loaded = line("--ssl_listen_min_proto_version", "SSLv3")
     assert loaded.options.ssl_listen_min_proto_version == "sslv3"

@@ -61,17 +61,18 @@ class AddedOptions(GeneralOptions):
     client_server_allow: tuple[str, ...] = option(
         (),
         kinds.NETWORKS,
-        "Hosts, addresses and networks that client_server_specification may name. Empty: any.",
+        "Hosts, domains that begin with a dot, addresses and networks that "
+        "client_server_specification may name. Empty: any.",
         metavar="HOST[,HOST...]",
     )
     outgoing_destinations: tuple[str, ...] = option(
         (),
         kinds.DESTINATIONS,
-        "How single real servers are spoken to. PATTERN is a host, a domain that begins with a "
-        "dot, an address or a network; the first that matches counts. Keys are tls (none, ssl, "
-        "starttls, starttls_force), name and ca (what the certificate is checked for, and by), pin "
-        "(sha256:HEX of the key) and client (none, proxy_v1, proxy_v2, id, xclient). What the map "
-        "or outgoing_server says of a server goes over it.",
+        "How single real servers are spoken to. PATTERN is a host without its port, a domain that "
+        "begins with a dot, an address or a network; the first that matches counts. Keys are tls "
+        "(none, ssl, starttls, starttls_force), name and ca (what the certificate is checked for, "
+        "and by), pin (sha256:HEX of the key) and client (none, proxy_v1, proxy_v2, id, xclient). "
+        "What the map or outgoing_server says of a server goes over it.",
         metavar="PATTERN;KEY=VALUE[;...][,...]",
     )
     proxy_protocol_from: tuple[str, ...] = option(

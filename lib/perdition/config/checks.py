@@ -106,6 +106,21 @@ def warnings(options: Options, given: Level) -> list[str]:
                 f"{given['ssl_crl_file'].where}: ssl_crl_file: has no effect, for with {name} "
                 "clients are not asked for certificates"
             )
+    if options.query_key and not any("\\" in each for each in options.query_key):
+        found.append(
+            f"{given['query_key'].where}: query_key {given['query_key'].text!r}: is the same key "
+            "for every user; in a file, what has backslashes stands in single quotes"
+        )
+    if "EXTERNAL" in options.sasl_mechanisms and not options.compat:
+        missing = "" if options.ssl_client_cert_user else "without ssl_client_cert_user"
+        mode = options.effective_ssl_mode
+        if not (mode.ssl_listen or mode.tls_listen):
+            missing = "without TLS to clients (ssl_mode)"
+        if missing:
+            found.append(
+                f"{given['sasl_mechanisms'].where}: EXTERNAL in sasl_mechanisms: has no effect "
+                f"{missing}: no client can show by a certificate who it is"
+            )
     for name in (f"ssl_{side}_{end}_proto_version" for side in SIDES for end in ("min", "max")):
         if getattr(options, name) == "sslv3" and name in given:
             found.append(

@@ -301,7 +301,8 @@ class GeneralOptions:
         kinds.QUERY_KEY,
         r"Keys to look up in the map; the first that is found counts. \U is the user name, \u its "
         r"part before the domain, \D the delimiter, \d the domain, \i and \p the client's address "
-        r"and port, \I and \P ours, \\ a backslash. Empty: the user name.",
+        r"and port, \I and \P ours, \\ a backslash. In a file, what has backslashes stands in "
+        r"single quotes. Empty: the user name.",
         metavar="FORMAT[,FORMAT...]",
         mask=(0, 0x40000000),
     )

@@ -12,7 +12,7 @@ from perdition.config.ssl_mode import WORDS as SSL_MODES
 from perdition.config.ssl_mode import SslMode as SslMode  # noqa: PLC0414 - part of this vocabulary
 from perdition.config.ssl_mode import show_ssl_mode
 from perdition.identity import AddDomain, State, check_key_format
-from perdition.parameters import BadParameters, parse_rule
+from perdition.parameters import BadParameters, check_pattern, parse_rule
 from perdition.protocols.sasl import MECHANISMS
 
 T = TypeVar("T")
@@ -119,23 +119,27 @@ def show_list(items: Sequence[str]) -> str:
     return f"{text}," if items and not items[-1] else text
 
 
+def parse_words(text: str) -> tuple[str, ...]:
+    """Split at commas, with or without blanks around them."""
+    return tuple(item.strip(" ") for item in parse_list(text))
+
+
 def parse_networks(text: str) -> tuple[str, ...]:
-    """Read names, addresses and networks; those that are networks must be so."""
-    items = parse_list(text)
+    """Read names, domains, addresses and networks; each must be one that can match."""
+    items = parse_words(text)
     for item in items:
-        try:
-            if "/" in item:
-                ipaddress.ip_network(item, strict=False)
-        except ValueError:
-            raise BadValue(f"{item!r} is not a network such as 192.0.2.0/24", item) from None
         if not item:
             raise BadValue("has an empty item", item)
+        try:
+            check_pattern(item)
+        except BadParameters as error:
+            raise BadValue(str(error), item) from None
     return items
 
 
 def parse_destinations(text: str) -> tuple[str, ...]:
     """Read patterns of real servers with what is said of them."""
-    items = tuple(item.strip(" ") for item in parse_list(text))
+    items = parse_words(text)
     for item in items:
         try:
             parse_rule(item)
@@ -146,7 +150,7 @@ def parse_destinations(text: str) -> tuple[str, ...]:
 
 def parse_addresses(text: str) -> tuple[str, ...]:
     """Read addresses and networks; names are none, for whoever answers for them could lie."""
-    items = parse_list(text)
+    items = parse_words(text)
     for item in items:
         try:
             ipaddress.ip_network(item, strict=False)
@@ -342,12 +346,12 @@ LOG_PASSWD_KIND = Kind(
 MAP_FAILURE_KIND = Kind(
     "map_failure", functools.partial(parse_word, MAP_FAILURE), str, words=MAP_FAILURE
 )
-MECHANISM_LIST = Kind("mechanisms", parse_mechanisms, " ".join, words=MECHANISMS)
+MECHANISM_LIST = Kind("mechanisms", parse_mechanisms, show_list, words=MECHANISMS)
 ROUTE_BY_KIND = Kind("route_by", functools.partial(parse_word, ROUTE_BY), str, words=ROUTE_BY)
 COMPAT_KIND = Kind("compat", functools.partial(parse_optional_word, COMPAT), str, words=COMPAT)
 CERT_FIELD = Kind(
     "cert_field",
-    functools.partial(parse_word, ("", *sorted(USER_FIELDS))),
+    functools.partial(parse_optional_word, tuple(sorted(USER_FIELDS))),
     str,
     words=tuple(sorted(USER_FIELDS)),
 )

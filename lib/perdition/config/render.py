@@ -74,6 +74,17 @@ DUMPED_AS = {
 }
 
 
+def wrap(text: str, indent: str, width: int = WIDTH) -> list[str]:
+    """Lines of a text; names with a hyphen in them, of mechanisms and the like, stay whole."""
+    return textwrap.wrap(
+        text,
+        width,
+        initial_indent=indent,
+        subsequent_indent=indent,
+        break_on_hyphens=False,
+    )
+
+
 def sections() -> dict[str, dict[str, Row]]:
     """Give the rows under their headings, in the order of the table."""
     found: dict[str, dict[str, Row]] = {}
@@ -112,7 +123,7 @@ def entry(name: str, row: Row) -> list[str]:
         head = f" {letter}--{name} {row.metavar}:"
         # Not wrapped: two blanks together mean something in it.
         default = [f'{INDENT}(default "{row.shown or default_of(name)}")']
-    text = textwrap.wrap(row.help, WIDTH, initial_indent=INDENT, subsequent_indent=INDENT)
+    text = wrap(row.help, INDENT)
     return [head, *text, *default]
 
 
@@ -130,7 +141,7 @@ def sample() -> str:
         lines += [f"# {heading}", "#" * (len(heading) + 2), ""]
         for name, row in rows.items():
             if row.in_file:
-                lines += [f"# {line}" for line in textwrap.wrap(row.help, WIDTH)]
+                lines += wrap(row.help, "# ", WIDTH + 2)
                 lines += [f"#{name} {quoted(default_of(name))}", ""]
     return "\n".join(lines).rstrip("\n") + "\n"
 

@@ -144,15 +144,22 @@ class FileMap:
             MapFailed: the file cannot be read and never could, or it is damaged.
         """
         with self._lock:
-            content = self._refresh()
+            content = self._usable()
             if content is None:
-                if self._is_missing and not self._is_named:
-                    return None
-                raise MapFailed(self._trouble)
+                return None
             try:
                 return content.lookup(query.key)
             except BrokenFile as error:
                 raise MapFailed(f"{self._name}: {error}") from error
+
+    def check(self) -> None:
+        """Read the file now, where there is one or has to be.
+
+        Raises:
+            MapFailed: it cannot be used.
+        """
+        with self._lock:
+            self._usable()
 
     def load(self) -> None:
         """Read the file now, and not at the first look-up.
@@ -170,6 +177,17 @@ class FileMap:
             if self._content is not None:
                 self._content.close()
                 self._content = None
+
+    def _usable(self) -> Content | None:
+        """What the file holds; None where nobody has named one, and the default one is not there.
+
+        Raises:
+            MapFailed: the file cannot be read and never could.
+        """
+        content = self._refresh()
+        if content is None and (self._is_named or not self._is_missing):
+            raise MapFailed(self._trouble)
+        return content
 
     def _refresh(self) -> Content | None:
         """What the file holds, read again if it is not the one that was looked at last."""

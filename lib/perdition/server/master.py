@@ -19,7 +19,7 @@ from perdition.config.options import Options
 from perdition.logs import Log, LogOpenFailed, escape
 from perdition.maps import MapFailed
 from perdition.maps.choice import Latest, whole_option
-from perdition.server import privileges
+from perdition.server import checking, privileges
 from perdition.server.authenticator import Authenticator
 from perdition.server.children import Children
 from perdition.server.detaching import Launcher
@@ -175,19 +175,20 @@ class Master:
             master_user=self.master_user,
         )
 
-    def check(self) -> None:
-        """What `--check_config` looks at beyond what has been loaded.
+    def check(self) -> list[str]:
+        """What `--check_config` looks at beyond what has been loaded; this process does no more.
+
+        Returns:
+            What the operator should know of it.
 
         Raises:
-            StartFailed: an address to listen on is none.
+            StartFailed: an address to listen on is none, or a port.
         """
         try:
-            for item in self._bind_items():
-                net.resolve(item.host, item.port or self.options.listen_port)
-        except net.ConnectFailed as error:
-            raise StartFailed(f"bind_address {error}") from error
+            checking.check_addresses(self.options)
         except BindFailed as error:
             raise StartFailed(str(error)) from error
+        return list(checking.troubles(self.options, self.map_option, self.ids))
 
     def run(self) -> int:
         """Serve until told to end.

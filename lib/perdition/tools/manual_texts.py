@@ -45,9 +45,9 @@ To the master, whose number is in the pid file:
 longer than `drain_timeout`; a TERM to such a worker ends its sessions |
 | `INT`, `QUIT` | End, and end all sessions. So do `ALRM`, `VTALRM`, `PROF`, `IO`, `XCPU` and \
 `XFSZ`, and any of these, or TERM again, in the second after a TERM |
-| `HUP` | Open the log again, and the map, and change to new workers. Those of before go on with \
-their sessions, and with the old map. A map that cannot be opened leaves the old one in use. \
-Other options, and certificates, stay as they are |
+| `HUP` | Open the log again, and the map, read `ssl_crl_file`, and change to new workers. Those \
+of before go on with their sessions, and with the old map. A map that cannot be opened leaves the \
+old one in use. Other options, and certificates, stay as they are |
 | `PIPE`, `URG`, `USR1`, `USR2`, `WINCH` | Nothing happens |
 
 In inetd mode the one process ends with its connection, or by any of the signals that end the
@@ -58,7 +58,8 @@ program; by HUP it opens log and map again.
 | status | |
 | --- | --- |
 | 0 | The daemon serves, or what ran in the foreground has been told to end by a signal; \
-`--help`, `--version` and `--check_upgrade` always |
+`--check_config` found nothing that keeps it from starting; `--help`, `--version` and \
+`--check_upgrade` always |
 | 255 | The start failed, and standard error says why: an option, the map, a key, the user, an \
 address or the pid file cannot be used. Or workers did not start, or with `--lookup` the map was \
 out of order |
@@ -107,7 +108,8 @@ A letter of perdition(8) stands for its option. Of an option that is there more 
 line counts, but {repeated} add to what was given before. {notes}
 
 A file that has a fault ends the start, and file and line are said. `perdition --check_config` looks
-for faults and starts nothing.
+for faults and starts nothing; it also warns of what would keep log-ins from their success, such as
+a file of the map that the workers cannot read.
 
 {command_line} can only be given on the command line: in a file they are read and passed over.
 
