@@ -313,3 +313,10 @@ def test_a_farewell_says_why(name: str, line: bytes) -> None:
     wire = Wire()
     side(name, wire).farewell("over")
     assert said(wire) == line
+
+
+@pytest.mark.parametrize("piece", [b"x ", b"{0+}\r\n ", b"{2000+}\r\n" + b"x" * 2000 + b" "])
+def test_a_sieve_command_without_an_end_ends_the_session(piece: bytes) -> None:
+    wire = Wire(b"NOOP " + piece * 100 + b"\r\n")
+    with pytest.raises(ProtocolError):
+        play(side("sieve", wire).take_login(), wire, [])

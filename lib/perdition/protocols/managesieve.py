@@ -29,6 +29,8 @@ LINE_LIMIT = 16384
 LITERAL_LIMIT = 4096
 QUOTED_LIMIT = 1024
 CAPABILITY_LIMIT = 256
+# Of a command; XCLIENT has six.
+ARGUMENTS_LIMIT = 64
 
 # quoted = <"> *QUOTED-CHAR <">; string = quoted / literal
 QUOTED = re.compile(rb'"((?:[^"\\]|\\.)*)"')
@@ -187,13 +189,15 @@ class ClientSide:
         """The arguments in text: atoms and quoted strings as they stand, literals as quoted.
 
         Raises:
-            ProtocolError: a literal is too long to be read over.
+            ProtocolError: there are too many, or literals too long, to be read over.
         """
         arguments: list[bytes] = []
+        left = self.literal_limit
         while True:
             if literal := LITERAL.match(text):
                 size = int(literal[1])
-                if size > self.literal_limit:
+                left -= size
+                if left < 0:
                     raise ProtocolError("literal too long")
                 octets = yield from self.wire.read_exactly(size)
                 arguments.append(LITERAL_MARK + octets)
@@ -207,6 +211,8 @@ class ClientSide:
                 text = space + rest
             if not text:
                 return arguments
+            if len(arguments) > ARGUMENTS_LIMIT:
+                raise ProtocolError("too many arguments")
             if not text.startswith(b" "):
                 # What sticks to a string makes it none.
                 word, space, rest = text.partition(b" ")
