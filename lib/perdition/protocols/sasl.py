@@ -41,6 +41,9 @@ BEARER_AUTH = re.compile(rb"\x01auth=[^\x01]+\x01")
 # What Google and Microsoft describe.
 XOAUTH2 = re.compile(rb"user=([^\x00\x01]+)(\x01auth=[^\x00\x01]+\x01\x01)")
 
+# Characters of a name that is prepared. RFC 4616 section 2 asks for 255 octets; a line holds a name
+# that becomes a million characters, and takes a second.
+NAME_LIMIT = 1024
 # Tokens of 64 KiB, in base64, and what stands around them.
 TOKEN_LINE_LIMIT = 98304
 OAUTH = frozenset({"OAUTHBEARER", "XOAUTH2"})
@@ -197,8 +200,10 @@ def prepare(name: str) -> str:
     """A name prepared by SASLprep (RFC 4013), as a query: unassigned code points are let through.
 
     Raises:
-        BadResponse: it is not UTF-8, or has characters that are prohibited.
+        BadResponse: it is not UTF-8, or has characters that are prohibited, or too many.
     """
+    if len(name) > NAME_LIMIT:
+        raise BadResponse("Name too long, mate")
     if name.isascii() and name.isprintable():
         return name
     mapped = "".join(
