@@ -9,7 +9,7 @@ from perdition import logs
 from perdition.logs import Log
 from perdition.maps import MapFailed, Query
 from perdition.session.finding import allowed
-from perdition.session.traffic import client_traffic
+from perdition.session.traffic import client_traffic, exchange_traffic
 from session.test_transcripts import Found, Stage, staged
 
 GREETING = "client< +OK POP3 perditon ready on 127.0.0.1 TOKEN"
@@ -92,6 +92,58 @@ def test_what_may_be_a_password_is_not_in_the_traffic_log(
     for piece in pieces:
         show(piece)
     assert re.findall('CLIENT: "(.*)"$', path.read_text(), re.MULTILINE) == shown
+
+
+SCRAM = [
+    "option protocol IMAP4",
+    "option sasl_mechanisms SCRAM-SHA-256",
+    "option connection_logging",
+    "client< * OK [CAPABILITY IMAP4 IMAP4REV1 LITERAL- ID SASL-IR AUTH=SCRAM-SHA-256] perdition "
+    "ready on 127.0.0.1 TOKEN",
+    "client> a AUTHENTICATE SCRAM-SHA-256 bixhPWJvc3Msbj1hbm4scj1hYmM=",
+    "server> * OK [CAPABILITY IMAP4rev1 AUTH=SCRAM-SHA-256] ready",
+    "server< flim07 AUTHENTICATE SCRAM-SHA-256",
+    "server> + ",
+    "server< bixhPWJvc3Msbj1hbm4scj1hYmM=",
+    "server> + cj1hYmNkLHM9eCxpPTE=",
+    "client< + cj1hYmNkLHM9eCxpPTE=",
+    "client> Yz1iaXdz",
+    "server< Yz1iaXdz",
+    "server> + dj16",
+    "client< + dj16",
+    "client> ",
+    "server< ",
+    "server> flim07 OK [CAPABILITY IMAP4rev1] in",
+    "client< a OK [CAPABILITY IMAP4rev1] You are so in",
+]
+
+
+def test_nothing_of_an_exchange_is_in_the_traffic_log(tmp_path: Path) -> None:
+    lines = played(tmp_path / "log", *SCRAM)
+    assert 'REAL:   "* OK [CAPABILITY IMAP4rev1 AUTH=SCRAM-SHA-256] ready' in lines
+    assert 'REAL:   "flim07 OK [CAPABILITY IMAP4rev1] in' in lines
+    for word in ("bixhPWJvc3Msbj1hbm4scj1hYmM", "cj1hYmNkLHM9eCxpPTE", "Yz1iaXdz", "dj16"):
+        assert word not in lines
+
+
+HEARD = [
+    ([b"+ cj1h", b"YmNk\r\n", b"+OK in\r\n"], ["********", "********", "+OK in\\r\\n"]),
+    ([b'"cj1h"\r\nOK (SASL "dj16") "in"\r\n'], ["****************"]),
+    ([b"{4}\r\ncj1h\r\nNO\r\n"], ["****************NO\\r\\n"]),
+]
+
+
+@pytest.mark.parametrize(("pieces", "shown"), HEARD)
+def test_a_real_servers_part_of_an_exchange_is_not_shown(
+    tmp_path: Path, pieces: list[bytes], shown: list[str]
+) -> None:
+    path = tmp_path / "log"
+    show = exchange_traffic(Log("perdition", str(path), logs.DEBUG), "REAL:  ")
+    for piece in pieces:
+        show(piece)
+    assert re.findall('REAL:   "(.*)"$', path.read_text(), re.MULTILINE) == [
+        each.replace('"', '\\"') for each in shown
+    ]
 
 
 FAREWELLS = [

@@ -123,7 +123,7 @@ class ClientSide:
                     self._sorry(tag + b" BAD Unrecognised command, mate")
 
     def challenge(self, octets: bytes) -> Talk[bytes | None]:
-        self.wire.say(b"+ " + base64.b64encode(octets))
+        self.wire.say(b"+ " + base64.b64encode(octets), secret=True)
         line = yield from self.wire.read_line(self.limit)
         return None if line == b"*" else sasl.decode_base64(line)
 

@@ -120,7 +120,7 @@ class ClientSide:
                     self._sorry("Unknown command, mate")
 
     def challenge(self, octets: bytes) -> Talk[bytes | None]:
-        self.wire.say(_quote(base64.b64encode(octets)))
+        self.wire.say(_quote(base64.b64encode(octets)), secret=True)
         line = yield from self.wire.read_line(self.limit)
         response, *more = (yield from self._take_arguments(line)) or [b""]
         if more:
@@ -132,7 +132,8 @@ class ClientSide:
             self.wire.say(verdict.line)
         elif verdict.success_data is not None:
             data = _quote(base64.b64encode(verdict.success_data))
-            self.wire.say(b"OK (SASL %b) %b" % (data, _quote(encode(self.terms.ok_line))))
+            line = b"OK (SASL %b) %b" % (data, _quote(encode(self.terms.ok_line)))
+            self.wire.say(line, secret=True)
         else:
             self._say("OK", self.terms.ok_line)
 

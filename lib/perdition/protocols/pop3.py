@@ -109,7 +109,7 @@ class ClientSide:
                     self._unknown(word)
 
     def challenge(self, octets: bytes) -> Talk[bytes | None]:
-        self.wire.say(b"+ " + base64.b64encode(octets))
+        self.wire.say(b"+ " + base64.b64encode(octets), secret=True)
         line = yield from self.wire.read_line(self.limit)
         return None if line == b"*" else sasl.decode_base64(line)
 

@@ -26,7 +26,7 @@ from perdition.session import introduction
 from perdition.session.channel import Channel, PeerGone, PeerSilent, converse
 from perdition.session.finding import Asked, Finding, NotAllowed, Refused
 from perdition.session.service import Authenticate, Closed, Established, NotKnown
-from perdition.session.traffic import traffic
+from perdition.session.traffic import exchange_traffic, traffic
 from perdition.tls import TlsFailed
 
 if TYPE_CHECKING:
@@ -180,11 +180,12 @@ class Attempt:
     def use(self, sock: socket.socket) -> Verdict | Established:
         """Log in over a connection to a real server; it is closed unless the session is made."""
         logged = self.service.is_logged
+        heard = traffic if self.login.exchange is None else exchange_traffic
         channel = Channel(
             sock,
             self.session.channel.patience,
             timeout=self.options.authenticate_timeout,
-            shown=traffic(self.log, "REAL:  ") if logged else None,
+            shown=heard(self.log, "REAL:  ") if logged else None,
             said=traffic(self.log, "SELF:  ") if logged else None,
         )
         outcome: Verdict | Established | None = None
