@@ -8,7 +8,9 @@ import pytest
 from perdition import logs
 from perdition.logs import Log
 from perdition.maps import MapFailed, Query
+from perdition.protocols import Login
 from perdition.session.finding import allowed
+from perdition.session.service import MasterUser
 from perdition.session.traffic import client_traffic, exchange_traffic
 from session.test_transcripts import Found, Stage, staged
 
@@ -257,3 +259,40 @@ def test_a_client_does_not_name_a_host_that_the_resolver_reads_otherwise(tmp_pat
         stage.client.sendall(b"USER ann@10.0.0.1\0.example.org\r\nPASS x\r\n")
         read_line(stage)
         stage.play("client< -ERR [AUTH] failed: Could not determine server")
+
+
+@pytest.mark.parametrize("separator", ["", "*"])
+@pytest.mark.parametrize("name", ["", "ann*admin"])
+def test_the_master_user_acts_for_nobody_without_a_name_of_his_own(
+    name: str, separator: str
+) -> None:
+    master = MasterUser("admin", b"x", separator)
+    if name and not separator:
+        assert master.acting_for(Login(name, b"")) == Login("admin", b"x", name)
+    else:
+        with pytest.raises(ValueError, match="outgoing_master"):
+            master.acting_for(Login(name, b""))
+
+
+@pytest.mark.parametrize(
+    ("second", "status"),
+    [("eve", "[SYS/TEMP] failed: Could not connect to server"), ("ann", "")],
+)
+def test_a_user_who_was_not_looked_at_here_gets_no_other_destination(
+    tmp_path: Path, second: str, status: str
+) -> None:
+    script = ["option username_from_database", f"map x ann@down,{second}@mail2"]
+    with staged(tmp_path / "log", script, 4096) as stage:
+        asked = []
+        service = stage.session.service
+        object.__setattr__(service, "authenticate", lambda login, *_: asked.append(login.user))
+        object.__setattr__(service, "master_user", MasterUser("admin", b"y", "*"))
+        assert read_line(stage).startswith(b"+OK")
+        stage.client.sendall(b"USER x\r\nPASS x\r\n")
+        read_line(stage)
+        if status:
+            stage.play(f"client< -ERR {status}")
+        else:
+            stage.play("server> +OK ready")
+            stage.play("server< USER ann*admin")
+        assert asked == ["ann"]

@@ -101,6 +101,10 @@ class Attempt:
         refusal = None
         if self.service.authenticate is not None and not self.login.is_verified:
             refusal = self.check_locally(self.service.authenticate, candidates[0])
+            # Nobody has looked at the password of a user whom another destination names.
+            login_for = self.service.finder.login_for
+            known = login_for(found.login, candidates[0])
+            candidates = [each for each in candidates if login_for(found.login, each) == known]
         return refusal or self.try_in_order(candidates)
 
     def check_locally(self, authenticate: Authenticate, item: ServerItem) -> Verdict | None:
@@ -302,7 +306,7 @@ class Attempt:
             try:
                 login = service.master_user.acting_for(login)
             except ValueError as error:
-                self.log.warning(f"outgoing_master_separator: {error}: {self.who()}")
+                self.log.warning(f"{error}: {self.who()}")
                 return Verdict(False, protocols.REFUSED)
         outcome = converse(server.log_in(login), wire, channel)
         is_cancelled = False
