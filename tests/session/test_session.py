@@ -256,7 +256,7 @@ def test_a_client_does_not_name_a_host_that_the_resolver_reads_otherwise(tmp_pat
     script = ["option client_server_specification", "option client_server_allow .example.org"]
     with staged(tmp_path / "log", script, 4096) as stage:
         assert read_line(stage).startswith(b"+OK")
-        stage.client.sendall(b"USER ann@10.0.0.1\0.example.org\r\nPASS x\r\n")
+        stage.client.sendall(b"USER ann@10.0.0.1\x0b.example.org\r\nPASS x\r\n")
         read_line(stage)
         stage.play("client< -ERR [AUTH] failed: Could not determine server")
 
