@@ -296,3 +296,14 @@ def test_a_user_who_was_not_looked_at_here_gets_no_other_destination(
             stage.play("server> +OK ready")
             stage.play("server< USER ann*admin")
         assert asked == ["ann"]
+
+
+def test_a_name_that_is_too_long_is_not_looked_up(tmp_path: Path) -> None:
+    name = "x" * 1025
+    script = [f"map {name} mail1"]
+    with staged(tmp_path / "log", script, 4096) as stage:
+        assert read_line(stage).startswith(b"+OK")
+        stage.client.sendall(f"USER {name}\r\nPASS x\r\n".encode())
+        read_line(stage)
+        stage.play("client< -ERR [AUTH] failed: Could not determine server")
+        assert "map: " not in stage.log.read_text()

@@ -41,7 +41,7 @@ BEARER_AUTH = re.compile(rb"\x01auth=[^\x01]+\x01")
 # What Google and Microsoft describe.
 XOAUTH2 = re.compile(rb"user=([^\x00\x01]+)(\x01auth=[^\x00\x01]+\x01\x01)")
 
-# Characters of a name that is prepared. RFC 4616 section 2 asks for 255 octets; a line holds a name
+# Characters of a user's name. RFC 4616 section 2 asks for 255 octets; a line holds a name
 # that becomes a million characters, and takes a second.
 NAME_LIMIT = 1024
 # Tokens of 64 KiB, in base64, and what stands around them.

@@ -77,6 +77,10 @@ class Attempt:
         must_start_tls = self.service.terms.tls_listen_force and channel.secure == "plaintext"
         if self.options.login_disabled or must_start_tls:
             return Verdict(False, protocols.LOGIN_DISABLED)
+        if max(len(self.login.user), len(self.login.routing_name)) > sasl.NAME_LIMIT:
+            # Of nobody, and some maps take minutes to see that: (.*)@(.*) of posix_regex.
+            self.server_item = self.service.backends.nameless(())
+            return Verdict(False, protocols.NO_SERVER)
         # The map and the resolver may take as long as the log-in may.
         channel.patience.end()
         try:
