@@ -133,6 +133,8 @@ TOO_MUCH = {"pop3": b"-ERR ", "imap4": b"a BAD ", "sieve": b'NO "'}
         ("PLAIN", b"\0a\nb\0x"),
         ("PLAIN", b"\0\xff\0x"),
         ("PLAIN", b"\0" + b"a" * 1025 + b"\0x"),
+        ("SCRAM-SHA-1", b"n,,n=\xc2\xad,r=x"),
+        ("SCRAM-SHA-1", b"n,a=\xc2\xad,n=ann,r=x"),
         ("SCRAM-SHA-1", b"n,,n=" + "\ufdfa".encode() * 1025 + b",r=x"),
         ("OAUTHBEARER", b"n,,\x01auth=Bearer x\x01\x01"),
         ("OAUTHBEARER", b"n,a=ann,\x01host=x\x01\x01"),

@@ -241,9 +241,20 @@ def checked(octets: bytes) -> str:
         BadResponse: it could not, or nothing is left.
     """
     name = decode(octets)
-    if not prepare(name):
-        raise BadResponse("Empty authentication id, mate")
+    prepared(name)
     return name
+
+
+def prepared(name: str) -> str:
+    """A name prepared, which something is left of.
+
+    Raises:
+        BadResponse: it cannot be, or nothing is left.
+    """
+    found = prepare(name)
+    if not found:
+        raise BadResponse("Empty authentication id, mate")
+    return found
 
 
 def take_plain(message: bytes) -> Login:
@@ -307,9 +318,9 @@ def take_scram(name: str, message: bytes) -> Login:
     if header is None or bare is None:
         raise BadResponse(f"Invalid {name} message, mate")
     return Login(
-        prepare(decode(unescape(bare[1]))),
+        prepared(decode(unescape(bare[1]))),
         b"",
-        prepare(decode(unescape(header[2]))) if header[2] else None,
+        prepared(decode(unescape(header[2]))) if header[2] else None,
         Exchange(name, message),
     )
 
