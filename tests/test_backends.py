@@ -49,9 +49,9 @@ def told(
 
 def test_the_first_rule_that_matches_counts() -> None:
     rules = [".example.org;tls=ssl", "10.0.0.0/8;tls=none;name=x", "a.example.org;tls=none"]
-    hosts = ("a.example.org", "example.org", "10.1.2.3", "11.1.2.3")
+    hosts = ("a.example.org", "example.org", "10.1.2.3", "11.1.2.3", "A.example.org.")
     found = told(rules, *(ServerItem("", host, "") for host in hosts))
-    assert found == [SSL, None, PLAIN, None]
+    assert found == [SSL, None, PLAIN, None, SSL]
 
 
 def test_what_a_destination_says_itself_goes_over_the_rules() -> None:

@@ -112,3 +112,20 @@ def test_a_level_leaves_out_what_is_less_important(tmp_path: Path) -> None:
     os.close(log.descriptor)
     assert path.read_text().endswith(f" perdition[{os.getpid()}]: yes\n")
     assert path.read_text().count("\n") == 1
+
+
+def test_the_line_of_a_login_has_its_end_however_long_the_names_are(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    long = "\x85" * 20_000
+    line = logs.auth_line(
+        Who("a:1->b:2", long, f"ann@{long}"),
+        long,
+        "IMAP4",
+        ("ssl", "ssl"),
+        "failed: x",
+        b"x" * 9999,
+    )
+    Log("perdition", str(path), logs.DEBUG).notice(line)
+    shown = path.read_text()
+    assert shown.endswith('..." protocol=IMAP4 server-secure=ssl status="failed: x"\n')
+    assert 'authentication_id="ann@\\302\\205' in shown

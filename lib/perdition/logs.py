@@ -30,6 +30,9 @@ UNSAFE = re.compile(f'[{CONTROL}"]')
 UNSAFE_IN_LINE = re.compile(f"[{CONTROL}]")
 PRINTABLE = range(0x20, 0x7F)
 LINE_LIMIT = 8192
+# Characters of a name or password, so that a line about a log-in always has its end: fail2ban
+# looks for the status there, and other programs than we cut long lines as well.
+NAME_LIMIT = 256
 
 
 class LogOpenFailed(Exception):
@@ -59,8 +62,8 @@ class Who:
         """
         self.peers = peers
         self.user = user
-        shown = "NONE" if authorisation is None else f'"{escape(authorisation)}"'
-        name = "(null)" if user is None else escape(user)
+        shown = "NONE" if authorisation is None else f'"{escape_name(authorisation)}"'
+        name = "(null)" if user is None else escape_name(user)
         self.ids = f'authorisation_id={shown} authentication_id="{name}"'
 
     def __str__(self) -> str:
@@ -70,6 +73,12 @@ class Who:
 def escape(text: str) -> str:
     """Text that a peer sent, without characters that could forge a line or end a quotation."""
     return UNSAFE.sub(in_octal, text)
+
+
+def escape_name(text: str) -> str:
+    """The same of a name or password: the beginning of a long one."""
+    shown = escape(text)
+    return shown if len(shown) <= NAME_LIMIT else f"{shown[:NAME_LIMIT]}..."
 
 
 def in_octal(found: re.Match[str]) -> str:
@@ -111,10 +120,10 @@ def auth_line(
     """
     passwd = ""
     if password is not None:
-        passwd = f' passwd="{escape(password.decode("utf-8", "surrogateescape"))}"'
+        passwd = f' passwd="{escape_name(password.decode("utf-8", "surrogateescape"))}"'
     return (
         f"Auth: {who.peers} client-secure={secure[0]} {who.ids}{passwd}"
-        f' server="{escape(server)}" protocol={protocol}'
+        f' server="{escape_name(server)}" protocol={protocol}'
         f' server-secure={secure[1]} status="{status}"'
     )
 

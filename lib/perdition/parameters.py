@@ -165,9 +165,9 @@ def matches(host: str, pattern: str) -> bool:
         host: a name or an address.
         pattern: a name, ".domain" for all names in it, an address, a network.
     """
-    if host.lower() == pattern.lower():
-        return True
-    if pattern.startswith(".") and host.lower().endswith(pattern.lower()):
+    # A dot at the end of a name makes no other name of it.
+    name, wanted = host.lower().removesuffix("."), pattern.lower().removesuffix(".")
+    if name == wanted or (wanted.startswith(".") and name.endswith(wanted)):
         return True
     try:
         return ipaddress.ip_address(host) in ipaddress.ip_network(pattern, strict=False)

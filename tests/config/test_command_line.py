@@ -412,3 +412,10 @@ def test_no_command_line_raises_anything_else(arguments: list[str]) -> None:
     except (ConfigError, HelpWanted, VersionWanted):
         return
     assert found.program == "perdition"
+
+
+def test_who_names_the_server_does_not_choose_who_gets_the_master_password() -> None:
+    master = ("--outgoing_master_user=admin", "--outgoing_master_password_file=/file")
+    named = (*master, "--authenticate_in", "--client_server_specification")
+    assert "client_server_allow" in refused(*named).explanation
+    assert options(*named, "--client_server_allow=mail1").client_server_allow == ("mail1",)

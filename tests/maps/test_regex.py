@@ -40,6 +40,11 @@ def lookup(tmp_path: Path, text: str, key: str) -> bytes | None:
         ("^user): host\n", "user)", b"host"),
         ("'^[[.a.]][[=b=]]$': host\n", "ab", b"host"),
         ("^a$: one\n", "a\0b", None),
+        # A user who would choose other servers, or how they are spoken to.
+        ("^(.*)$: $1@host\n", "bob@host;tls=none;name=x", None),
+        ("^(.*)$: $1@host\n", "bob@host,eve", None),
+        ("@(.*): $0@host\n", "eve,bob@x", None),
+        ("^bob: host;tls=ssl,other\n", "bob;tls=none", b"host;tls=ssl,other"),
         ("'^.$': one\n", "\xe9", None),
         ("'^..$': one\n", "\xe9", b"one"),
     ],

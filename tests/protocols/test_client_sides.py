@@ -50,6 +50,20 @@ DIALOGUES = [
     ("pop3", b"quit\r\n", b"+OK QUIT\r\n", Quit()),
     ("pop3", b"CAPA\r\n", b"+OK Capability list follows, mate\r\nUIDL\r\nUSER\r\n.\r\n", None),
     ("pop3", b"USER ann\n", b"+OK USER ann set, mate\r\n", None),
+    ("pop3", b"USER ann\0x\r\n", b"<3>-ERR Mate, try: USER <username>\r\n", None),
+    (
+        "pop3",
+        b"USER ann\r\nPASS x\0y\r\n",
+        b"+OK USER ann set, mate\r\n<3>-ERR Mate, try: PASS <password>\r\n",
+        None,
+    ),
+    (
+        "imap4",
+        b"a LOGIN {5+}\r\nann\0x y\r\n",
+        b"<3>a BAD Mate, try LOGIN <username> <passwd>\r\n",
+        None,
+    ),
+    ("imap4", b'a LOGIN x "y\0z"\r\n', b"<3>a BAD Mate, try LOGIN <username> <passwd>\r\n", None),
     ("pop3", b"USER a b\r\n", b"<3>-ERR Mate, try: USER <username>\r\n", None),
     ("pop3", b"PASS x\r\n", b"<3>-ERR USER not yet set, mate\r\n", None),
     (
@@ -313,3 +327,10 @@ def test_a_farewell_says_why(name: str, line: bytes) -> None:
     wire = Wire()
     side(name, wire).farewell("over")
     assert said(wire) == line
+
+
+@pytest.mark.parametrize("piece", [b"x ", b"{0+}\r\n ", b"{2000+}\r\n" + b"x" * 2000 + b" "])
+def test_a_sieve_command_without_an_end_ends_the_session(piece: bytes) -> None:
+    wire = Wire(b"NOOP " + piece * 100 + b"\r\n")
+    with pytest.raises(ProtocolError):
+        play(side("sieve", wire).take_login(), wire, [])

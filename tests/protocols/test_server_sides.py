@@ -304,3 +304,24 @@ def test_no_password_in_a_repr() -> None:
     for shown in repr(LOGIN), str(LOGIN), f"{LOGIN}", repr([LOGIN]), f"{LOGIN!r:>9}":
         assert "ann" in shown
         assert "sesame" not in shown
+
+
+@pytest.mark.parametrize("offers", [True, False])
+def test_what_an_imap_server_says_before_tls_is_not_for_the_client(offers: bool) -> None:
+    wire, client = Wire(), Wire()
+    server = side("imap4", wire, client, tls_outgoing=True, compat=False)
+    word = b"STARTTLS" if offers else b"X"
+    early = [
+        b"* OK hi\r\n* OK [ALERT] read this\r\n* CAPABILITY %b\r\nflim07 OK\r\n" % word,
+        b"* CAPABILITY FORGED\r\nflim08 OK\r\n",
+    ]
+    found = play(server.negotiate(), wire, early)
+    assert found == (TlsWanted() if offers else Ready())
+    assert said(client) == (b"" if offers else b"* OK [ALERT] read this\r\n")
+    if offers:
+        wire.take_unread()
+        secure = b"* CAPABILITY LITERAL+\r\nflim09 OK\r\nflim0a OK in\r\n"
+        more = b"* CAPABILITY REAL\r\nflim0b OK\r\n"
+        verdict = play(server.log_in(LOGIN), wire, [secure, more])
+        assert isinstance(verdict, Verdict)
+        assert verdict.capabilities == b"REAL"

@@ -8,8 +8,10 @@ import pytest
 from perdition import logs
 from perdition.logs import Log
 from perdition.maps import MapFailed, Query
+from perdition.protocols import Login
 from perdition.session.finding import allowed
-from perdition.session.traffic import client_traffic
+from perdition.session.service import MasterUser
+from perdition.session.traffic import client_traffic, exchange_traffic
 from session.test_transcripts import Found, Stage, staged
 
 GREETING = "client< +OK POP3 perditon ready on 127.0.0.1 TOKEN"
@@ -92,6 +94,58 @@ def test_what_may_be_a_password_is_not_in_the_traffic_log(
     for piece in pieces:
         show(piece)
     assert re.findall('CLIENT: "(.*)"$', path.read_text(), re.MULTILINE) == shown
+
+
+SCRAM = [
+    "option protocol IMAP4",
+    "option sasl_mechanisms SCRAM-SHA-256",
+    "option connection_logging",
+    "client< * OK [CAPABILITY IMAP4 IMAP4REV1 LITERAL- ID SASL-IR AUTH=SCRAM-SHA-256] perdition "
+    "ready on 127.0.0.1 TOKEN",
+    "client> a AUTHENTICATE SCRAM-SHA-256 bixhPWJvc3Msbj1hbm4scj1hYmM=",
+    "server> * OK [CAPABILITY IMAP4rev1 AUTH=SCRAM-SHA-256] ready",
+    "server< flim07 AUTHENTICATE SCRAM-SHA-256",
+    "server> + ",
+    "server< bixhPWJvc3Msbj1hbm4scj1hYmM=",
+    "server> + cj1hYmNkLHM9eCxpPTE=",
+    "client< + cj1hYmNkLHM9eCxpPTE=",
+    "client> Yz1iaXdz",
+    "server< Yz1iaXdz",
+    "server> + dj16",
+    "client< + dj16",
+    "client> ",
+    "server< ",
+    "server> flim07 OK [CAPABILITY IMAP4rev1] in",
+    "client< a OK [CAPABILITY IMAP4rev1] You are so in",
+]
+
+
+def test_nothing_of_an_exchange_is_in_the_traffic_log(tmp_path: Path) -> None:
+    lines = played(tmp_path / "log", *SCRAM)
+    assert 'REAL:   "* OK [CAPABILITY IMAP4rev1 AUTH=SCRAM-SHA-256] ready' in lines
+    assert 'REAL:   "flim07 OK [CAPABILITY IMAP4rev1] in' in lines
+    for word in ("bixhPWJvc3Msbj1hbm4scj1hYmM", "cj1hYmNkLHM9eCxpPTE", "Yz1iaXdz", "dj16"):
+        assert word not in lines
+
+
+HEARD = [
+    ([b"+ cj1h", b"YmNk\r\n", b"+OK in\r\n"], ["********", "********", "+OK in\\r\\n"]),
+    ([b'"cj1h"\r\nOK (SASL "dj16") "in"\r\n'], ["****************"]),
+    ([b"{4}\r\ncj1h\r\nNO\r\n"], ["****************NO\\r\\n"]),
+]
+
+
+@pytest.mark.parametrize(("pieces", "shown"), HEARD)
+def test_a_real_servers_part_of_an_exchange_is_not_shown(
+    tmp_path: Path, pieces: list[bytes], shown: list[str]
+) -> None:
+    path = tmp_path / "log"
+    show = exchange_traffic(Log("perdition", str(path), logs.DEBUG), "REAL:  ")
+    for piece in pieces:
+        show(piece)
+    assert re.findall('REAL:   "(.*)"$', path.read_text(), re.MULTILINE) == [
+        each.replace('"', '\\"') for each in shown
+    ]
 
 
 FAREWELLS = [
@@ -196,3 +250,60 @@ def test_the_servers_that_a_client_may_name(
     host: str, patterns: tuple[str, ...], result: bool
 ) -> None:
     assert allowed(host, patterns) is result
+
+
+def test_a_client_does_not_name_a_host_that_the_resolver_reads_otherwise(tmp_path: Path) -> None:
+    script = ["option client_server_specification", "option client_server_allow .example.org"]
+    with staged(tmp_path / "log", script, 4096) as stage:
+        assert read_line(stage).startswith(b"+OK")
+        stage.client.sendall(b"USER ann@10.0.0.1\x0b.example.org\r\nPASS x\r\n")
+        read_line(stage)
+        stage.play("client< -ERR [AUTH] failed: Could not determine server")
+
+
+@pytest.mark.parametrize("separator", ["", "*"])
+@pytest.mark.parametrize("name", ["", "ann*admin"])
+def test_the_master_user_acts_for_nobody_without_a_name_of_his_own(
+    name: str, separator: str
+) -> None:
+    master = MasterUser("admin", b"x", separator)
+    if name and not separator:
+        assert master.acting_for(Login(name, b"")) == Login("admin", b"x", name)
+    else:
+        with pytest.raises(ValueError, match="outgoing_master"):
+            master.acting_for(Login(name, b""))
+
+
+@pytest.mark.parametrize(
+    ("second", "status"),
+    [("eve", "[SYS/TEMP] failed: Could not connect to server"), ("ann", "")],
+)
+def test_a_user_who_was_not_looked_at_here_gets_no_other_destination(
+    tmp_path: Path, second: str, status: str
+) -> None:
+    script = ["option username_from_database", f"map x ann@down,{second}@mail2"]
+    with staged(tmp_path / "log", script, 4096) as stage:
+        asked = []
+        service = stage.session.service
+        object.__setattr__(service, "authenticate", lambda login, *_: asked.append(login.user))
+        object.__setattr__(service, "master_user", MasterUser("admin", b"y", "*"))
+        assert read_line(stage).startswith(b"+OK")
+        stage.client.sendall(b"USER x\r\nPASS x\r\n")
+        read_line(stage)
+        if status:
+            stage.play(f"client< -ERR {status}")
+        else:
+            stage.play("server> +OK ready")
+            stage.play("server< USER ann*admin")
+        assert asked == ["ann"]
+
+
+def test_a_name_that_is_too_long_is_not_looked_up(tmp_path: Path) -> None:
+    name = "x" * 1025
+    script = [f"map {name} mail1"]
+    with staged(tmp_path / "log", script, 4096) as stage:
+        assert read_line(stage).startswith(b"+OK")
+        stage.client.sendall(f"USER {name}\r\nPASS x\r\n".encode())
+        read_line(stage)
+        stage.play("client< -ERR [AUTH] failed: Could not determine server")
+        assert "map: " not in stage.log.read_text()

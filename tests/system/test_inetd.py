@@ -71,6 +71,24 @@ def test_each_connection_is_a_session(tmp_path: Path, server: ScriptedServer, po
     assert "Bug" not in lines
 
 
+def test_a_name_that_is_no_text_is_logged_in(server: ScriptedServer, port: int) -> None:
+    with socket.create_connection((HOST, port), 30) as sock:
+        read_line(sock)
+        sock.sendall(b"USER m\xfcller\r\nPASS sesame\r\n")
+        read_line(sock)
+        there = server.accept()
+        there.sendall(b"+OK ready\r\n")
+        assert read_line(there) == b"CAPA\r\n"
+        there.sendall(b"-ERR\r\n")
+        assert read_line(there) == b"USER m\xfcller\r\n"
+        there.sendall(b"+OK\r\n")
+        read_line(there)
+        there.sendall(b"+OK in\r\n")
+        assert read_line(sock) == b"+OK You are so in\r\n"
+        sock.sendall(b"NOOP\r\n")
+        assert read_line(there) == b"NOOP\r\n"
+
+
 @pytest.mark.parametrize("more", [f"--proxy_protocol_from {HOST}"])
 def test_a_load_balancer_says_who_the_client_is(tmp_path: Path, port: int) -> None:
     log = tmp_path / "log"

@@ -73,6 +73,11 @@ def check_master_user(options: Options, given: Level) -> None:
         raise ConfigError(
             f"{where}: outgoing_master_user needs outgoing_master_password_file as well"
         )
+    if options.client_server_specification and not options.client_server_allow:
+        raise ConfigError(
+            f"{where}: outgoing_master_user with client_server_specification needs "
+            "client_server_allow: else clients choose who is told the master user's password"
+        )
     if not (options.authenticate_in or by_certificate):
         raise ConfigError(
             f"{where}: outgoing_master_user needs authenticate_in, or EXTERNAL in sasl_mechanisms: "

@@ -1,6 +1,7 @@
 """posix_regex: a file of regular expressions (reference: maps.md section 8)."""
 
 import re
+from collections.abc import Iterator
 
 from perdition.grammar import GrammarError, scan_words
 from perdition.maps import MapSettings
@@ -8,8 +9,11 @@ from perdition.maps.files import BrokenFile, FileMap
 from perdition.maps.posix import Pattern, PatternError
 from perdition.protocols import encode
 
+# With these a name would say more than who it is: other servers, or how they are spoken to.
+STRUCTURE = re.compile(rb"[,;]")
 # Pattern and value: what follows them on a line is not used.
 WORDS = 2
+DOLLAR = re.compile(rb"\$(\d)")
 
 
 class Regex(FileMap):
@@ -56,20 +60,32 @@ class Lines:
     def lookup(self, key: bytes, /) -> bytes | None:
         """What precedes the match, and the value with ``$0`` to ``$9`` filled in.
 
-        What follows the match is dropped, as in the original: anchor the expressions.
+        What follows the match is dropped, as in the original: anchor the expressions. A key is not
+        there if a comma or semicolon of it would come into the value.
         """
         if b"\0" in key:
             # It would end there for the C library, and be another one.
             return None
         for pattern, value in self._lines:
             if groups := pattern.search(key):
-                return key[: groups[0][0]] + filled(value, key, groups)
+                before = key[: groups[0][0]]
+                if STRUCTURE.search(before + b"".join(taken(value, key, groups))):
+                    return None
+                return before + filled(value, key, groups)
         return None
 
     def close(self) -> None:
         for pattern, _value in self._lines:
             pattern.close()
         self._lines.clear()
+
+
+def taken(value: bytes, key: bytes, groups: list[tuple[int, int]]) -> Iterator[bytes]:
+    """What of the key goes into a value."""
+    for dollar in DOLLAR.finditer(value):
+        begin, end = groups[int(dollar[1])]
+        if begin >= 0:
+            yield key[begin:end]
 
 
 def filled(value: bytes, key: bytes, groups: list[tuple[int, int]]) -> bytes:
@@ -79,4 +95,4 @@ def filled(value: bytes, key: bytes, groups: list[tuple[int, int]]) -> bytes:
         begin, end = groups[int(dollar[1])]
         return dollar[0] if begin < 0 else key[begin:end]
 
-    return re.sub(rb"\$(\d)", replacement, value)
+    return DOLLAR.sub(replacement, value)

@@ -123,7 +123,7 @@ class ClientSide:
                     self._sorry(tag + b" BAD Unrecognised command, mate")
 
     def challenge(self, octets: bytes) -> Talk[bytes | None]:
-        self.wire.say(b"+ " + base64.b64encode(octets))
+        self.wire.say(b"+ " + base64.b64encode(octets), secret=True)
         line = yield from self.wire.read_line(self.limit)
         return None if line == b"*" else sasl.decode_base64(line)
 
@@ -206,14 +206,15 @@ class ClientSide:
         """The two astrings after LOGIN; rest is what stands on the command's line.
 
         Raises:
-            BadLogin: there are not just two of them; the whole command has been read.
+            BadLogin: there are not just two of them, or one has a NUL, which would end it in SASL
+                PLAIN; the whole command has been read.
             ProtocolError: a literal that does not wait for us is too long to be read over.
         """
         user, rest = yield from self._take_astring(rest)
         if not rest.startswith(b" "):
             raise BadLogin
         password, rest = yield from self._take_astring(rest[1:])
-        if rest:
+        if rest or b"\0" in user + password:
             raise BadLogin
         return Login(decode(user), password)
 

@@ -238,6 +238,18 @@ class ServerSide:
                 return
 
     def _arrange_tls(self) -> Talk[Ready | TlsWanted | Verdict]:
+        """Ask for TLS; what came before it, perhaps from somebody between, does not count then."""
+        client, self.client = self.client, Wire()
+        try:
+            outcome = yield from self._ask_for_tls()
+        finally:
+            in_clear, self.client = self.client, client
+            self.announced_more = None
+        if outcome == READY:
+            client.unsent.extend(in_clear.unsent)
+        return outcome
+
+    def _ask_for_tls(self) -> Talk[Ready | TlsWanted | Verdict]:
         if b"STARTTLS" in (yield from self._capabilities()).words:
             tag = self._command(b"STARTTLS")
             answer = yield from self._tagged(tag)

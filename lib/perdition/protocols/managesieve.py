@@ -29,6 +29,8 @@ LINE_LIMIT = 16384
 LITERAL_LIMIT = 4096
 QUOTED_LIMIT = 1024
 CAPABILITY_LIMIT = 256
+# Of a command; XCLIENT has six.
+ARGUMENTS_LIMIT = 64
 
 # quoted = <"> *QUOTED-CHAR <">; string = quoted / literal
 QUOTED = re.compile(rb'"((?:[^"\\]|\\.)*)"')
@@ -118,7 +120,7 @@ class ClientSide:
                     self._sorry("Unknown command, mate")
 
     def challenge(self, octets: bytes) -> Talk[bytes | None]:
-        self.wire.say(_quote(base64.b64encode(octets)))
+        self.wire.say(_quote(base64.b64encode(octets)), secret=True)
         line = yield from self.wire.read_line(self.limit)
         response, *more = (yield from self._take_arguments(line)) or [b""]
         if more:
@@ -130,7 +132,8 @@ class ClientSide:
             self.wire.say(verdict.line)
         elif verdict.success_data is not None:
             data = _quote(base64.b64encode(verdict.success_data))
-            self.wire.say(b"OK (SASL %b) %b" % (data, _quote(encode(self.terms.ok_line))))
+            line = b"OK (SASL %b) %b" % (data, _quote(encode(self.terms.ok_line)))
+            self.wire.say(line, secret=True)
         else:
             self._say("OK", self.terms.ok_line)
 
@@ -187,13 +190,15 @@ class ClientSide:
         """The arguments in text: atoms and quoted strings as they stand, literals as quoted.
 
         Raises:
-            ProtocolError: a literal is too long to be read over.
+            ProtocolError: there are too many, or literals too long, to be read over.
         """
         arguments: list[bytes] = []
+        left = self.literal_limit
         while True:
             if literal := LITERAL.match(text):
                 size = int(literal[1])
-                if size > self.literal_limit:
+                left -= size
+                if left < 0:
                     raise ProtocolError("literal too long")
                 octets = yield from self.wire.read_exactly(size)
                 arguments.append(LITERAL_MARK + octets)
@@ -207,6 +212,8 @@ class ClientSide:
                 text = space + rest
             if not text:
                 return arguments
+            if len(arguments) > ARGUMENTS_LIMIT:
+                raise ProtocolError("too many arguments")
             if not text.startswith(b" "):
                 # What sticks to a string makes it none.
                 word, space, rest = text.partition(b" ")

@@ -32,6 +32,8 @@ CAPA_LIMIT = 256
 COMMAND_SIZE = 4
 # RFC 2449 section 4, the end of the line included: what a longer line has is sent when asked for.
 COMMAND_LIMIT = 255
+# A NUL would end it in SASL PLAIN.
+NAME = re.compile(rb"[^ \0]+")
 # What USER and PASS cannot say.
 BREAKING = re.compile(rb"[\0\r\n]")
 # Dovecot's word for it, in the greetings of those who take XCLIENT from us.
@@ -68,17 +70,17 @@ class ClientSide:
             match word.upper():
                 case b"":
                     sorry(b"-ERR Null command, mate")
-                case b"USER" if argument and b" " not in argument and self._takes_none():
+                case b"USER" if NAME.fullmatch(argument) and self._takes_none():
                     # Refused and logged now, not when the password has been sent for nothing.
                     return Login(decode(argument), b"")
-                case b"USER" if argument and b" " not in argument:
+                case b"USER" if NAME.fullmatch(argument):
                     user = argument
                     say(b"+OK USER " + user + b" set, mate")
                 case b"USER":
                     sorry(b"-ERR Mate, try: USER <username>")
                 case b"PASS" if user is None:
                     sorry(b"-ERR USER not yet set, mate")
-                case b"PASS" if not space:
+                case b"PASS" if not space or b"\0" in argument:
                     sorry(b"-ERR Mate, try: PASS <password>")
                 case b"PASS":
                     return Login(decode(user or b""), argument)
@@ -109,7 +111,7 @@ class ClientSide:
                     self._unknown(word)
 
     def challenge(self, octets: bytes) -> Talk[bytes | None]:
-        self.wire.say(b"+ " + base64.b64encode(octets))
+        self.wire.say(b"+ " + base64.b64encode(octets), secret=True)
         line = yield from self.wire.read_line(self.limit)
         return None if line == b"*" else sasl.decode_base64(line)
 

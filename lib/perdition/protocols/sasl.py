@@ -41,6 +41,9 @@ BEARER_AUTH = re.compile(rb"\x01auth=[^\x01]+\x01")
 # What Google and Microsoft describe.
 XOAUTH2 = re.compile(rb"user=([^\x00\x01]+)(\x01auth=[^\x00\x01]+\x01\x01)")
 
+# Characters of a user's name. RFC 4616 section 2 asks for 255 octets; a line holds a name
+# that becomes a million characters, and takes a second.
+NAME_LIMIT = 1024
 # Tokens of 64 KiB, in base64, and what stands around them.
 TOKEN_LINE_LIMIT = 98304
 OAUTH = frozenset({"OAUTHBEARER", "XOAUTH2"})
@@ -197,8 +200,10 @@ def prepare(name: str) -> str:
     """A name prepared by SASLprep (RFC 4013), as a query: unassigned code points are let through.
 
     Raises:
-        BadResponse: it is not UTF-8, or has characters that are prohibited.
+        BadResponse: it is not UTF-8, or has characters that are prohibited, or too many.
     """
+    if len(name) > NAME_LIMIT:
+        raise BadResponse("Name too long, mate")
     if name.isascii() and name.isprintable():
         return name
     mapped = "".join(
@@ -236,9 +241,20 @@ def checked(octets: bytes) -> str:
         BadResponse: it could not, or nothing is left.
     """
     name = decode(octets)
-    if not prepare(name):
-        raise BadResponse("Empty authentication id, mate")
+    prepared(name)
     return name
+
+
+def prepared(name: str) -> str:
+    """A name prepared, which something is left of.
+
+    Raises:
+        BadResponse: it cannot be, or nothing is left.
+    """
+    found = prepare(name)
+    if not found:
+        raise BadResponse("Empty authentication id, mate")
+    return found
 
 
 def take_plain(message: bytes) -> Login:
@@ -302,9 +318,9 @@ def take_scram(name: str, message: bytes) -> Login:
     if header is None or bare is None:
         raise BadResponse(f"Invalid {name} message, mate")
     return Login(
-        prepare(decode(unescape(bare[1]))),
+        prepared(decode(unescape(bare[1]))),
         b"",
-        prepare(decode(unescape(header[2]))) if header[2] else None,
+        prepared(decode(unescape(header[2]))) if header[2] else None,
         Exchange(name, message),
     )
 

@@ -322,9 +322,13 @@ def serve_inetd(service: Service, ids: Ids | None) -> bool:
         established = session.run()
         if established is not None:
             relay = make_relay(service)
-            setproctitle.setproctitle(f"{program}: connect ({established.who.user})")
+            user = logs.escape(established.who.user or "").encode("utf-8", "replace").decode()
+            setproctitle.setproctitle(f"{program}: connect ({user})")
             relay_session(relay, established)
             relay.run(until_empty=True)
+    except Exception as error:  # noqa: BLE001 - standard error is the client
+        service.log.trace(error)
+        return False
     finally:
         if established is None:
             session.channel.close()

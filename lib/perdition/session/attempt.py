@@ -26,7 +26,7 @@ from perdition.session import introduction
 from perdition.session.channel import Channel, PeerGone, PeerSilent, converse
 from perdition.session.finding import Asked, Finding, NotAllowed, Refused
 from perdition.session.service import Authenticate, Closed, Established, NotKnown
-from perdition.session.traffic import traffic
+from perdition.session.traffic import exchange_traffic, traffic
 from perdition.tls import TlsFailed
 
 if TYPE_CHECKING:
@@ -77,6 +77,10 @@ class Attempt:
         must_start_tls = self.service.terms.tls_listen_force and channel.secure == "plaintext"
         if self.options.login_disabled or must_start_tls:
             return Verdict(False, protocols.LOGIN_DISABLED)
+        if max(len(self.login.user), len(self.login.routing_name)) > sasl.NAME_LIMIT:
+            # Of nobody, and some maps take minutes to see that: (.*)@(.*) of posix_regex.
+            self.server_item = self.service.backends.nameless(())
+            return Verdict(False, protocols.NO_SERVER)
         # The map and the resolver may take as long as the log-in may.
         channel.patience.end()
         try:
@@ -101,6 +105,10 @@ class Attempt:
         refusal = None
         if self.service.authenticate is not None and not self.login.is_verified:
             refusal = self.check_locally(self.service.authenticate, candidates[0])
+            # Nobody has looked at the password of a user whom another destination names.
+            login_for = self.service.finder.login_for
+            known = login_for(found.login, candidates[0])
+            candidates = [each for each in candidates if login_for(found.login, each) == known]
         return refusal or self.try_in_order(candidates)
 
     def check_locally(self, authenticate: Authenticate, item: ServerItem) -> Verdict | None:
@@ -180,11 +188,12 @@ class Attempt:
     def use(self, sock: socket.socket) -> Verdict | Established:
         """Log in over a connection to a real server; it is closed unless the session is made."""
         logged = self.service.is_logged
+        heard = traffic if self.login.exchange is None else exchange_traffic
         channel = Channel(
             sock,
             self.session.channel.patience,
             timeout=self.options.authenticate_timeout,
-            shown=traffic(self.log, "REAL:  ") if logged else None,
+            shown=heard(self.log, "REAL:  ") if logged else None,
             said=traffic(self.log, "SELF:  ") if logged else None,
         )
         outcome: Verdict | Established | None = None
@@ -301,7 +310,7 @@ class Attempt:
             try:
                 login = service.master_user.acting_for(login)
             except ValueError as error:
-                self.log.warning(f"outgoing_master_separator: {error}: {self.who()}")
+                self.log.warning(f"{error}: {self.who()}")
                 return Verdict(False, protocols.REFUSED)
         outcome = converse(server.log_in(login), wire, channel)
         is_cancelled = False

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from perdition import identity, net, protocols
 from perdition.identity import Ends, NameRules, State
 from perdition.logs import Log, escape
-from perdition.maps import Answer, Found, Map, MapFailed, Query, Refusal, read_value
+from perdition.maps import Answer, Found, Map, MapFailed, Query, Refusal, check_item, read_value
 from perdition.net import ServerItem
 from perdition.parameters import matches
 from perdition.protocols import Login
@@ -174,7 +174,9 @@ class Finder:
     def _named_by_client(self, login: Login, text: str) -> Finding:
         try:
             found = net.parse_item(text, self._rules.delimiter)
-        except net.Ambiguous as error:
+            # The resolver would end a host at a NUL, after its end has been looked at here.
+            check_item(found, text)
+        except (net.Ambiguous, MapFailed) as error:
             raise NotAllowed(escape(str(error)), login) from error
         patterns = self._options.client_server_allow
         if found.host and not allowed(found.host, patterns):

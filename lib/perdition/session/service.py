@@ -59,11 +59,14 @@ class MasterUser(NamedTuple):
         """The log-in that gives the mailbox of another one, without its password.
 
         Raises:
-            ValueError: the name has the separator in it, and could be read as another one.
+            ValueError: the name has the separator in it, and could be read as another one; or there
+                is none, and the mailbox would be the master user's own. The text names the option.
         """
         name = login.routing_name
+        if not name:
+            raise ValueError("outgoing_master_user: no name of a user is left")
         if self.separator and self.separator in name:
-            raise ValueError(f"{self.separator!r} in the name of a user")
+            raise ValueError(f"outgoing_master_separator: {self.separator!r} in the name of a user")
         if self.separator:
             return Login(f"{name}{self.separator}{self.user}", self.password)
         return Login(self.user, self.password, name)

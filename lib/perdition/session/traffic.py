@@ -11,6 +11,9 @@ HARMLESS = re.compile(
     rb"(?!PASS )(?:\S+ )?(?:CAPABILITY|NOOP|LOGOUT|STARTTLS|STLS|CAPA|QUIT|USER \S*)\r?\n?",
     re.IGNORECASE,
 )
+# Lines of a real server that may be its part of an exchange: with the words of SCRAM, passwords can
+# be guessed without asking anybody.
+CHALLENGE = re.compile(rb'\+(?!OK)|["{]|OK \(', re.IGNORECASE)
 LITERAL_AHEAD = re.compile(rb"\{\d+\+?\}\r?\n")
 
 
@@ -20,9 +23,19 @@ def traffic(log: Log, tag: str) -> Callable[[bytes], None]:
 
 
 def client_traffic(log: Log) -> Callable[[bytes], None]:
-    """The same for what a client says before it is logged in: without what may be a password.
+    """The same for what a client says before it is logged in: without what may be a password."""
+    return _veiled(log, "CLIENT:", lambda line: HARMLESS.fullmatch(line) is not None)
 
-    The end of a line that has begun before, and what follows the size of a literal, may be one
+
+def exchange_traffic(log: Log, tag: str) -> Callable[[bytes], None]:
+    """The same for a real server that ends a client's exchange: without its words in it."""
+    return _veiled(log, tag, lambda line: not CHALLENGE.match(line))
+
+
+def _veiled(log: Log, tag: str, is_shown: Callable[[bytes], bool]) -> Callable[[bytes], None]:
+    """Logs what goes over a connection, of its lines those that can be shown.
+
+    The end of a line that has begun before, and what follows the size of a literal, may be secret
     whatever it looks like.
     """
     at_start = True
@@ -31,8 +44,8 @@ def client_traffic(log: Log) -> Callable[[bytes], None]:
         nonlocal at_start
         parts = []
         for line in data.splitlines(keepends=True):
-            parts.append(line if at_start and HARMLESS.fullmatch(line) else b"********")
+            parts.append(line if at_start and is_shown(line) else b"********")
             at_start = line.endswith(b"\n") and not LITERAL_AHEAD.search(line)
-        log.debug(f'CLIENT: "{logs.show_data(b"".join(parts))}"')
+        log.debug(f'{tag} "{logs.show_data(b"".join(parts))}"')
 
     return shown
