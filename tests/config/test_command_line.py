@@ -302,6 +302,15 @@ def test_keys_that_are_the_same_for_every_user_are_accepted_with_a_warning() -> 
     assert not line("--query_key", r"\u,default").warnings
 
 
+def test_pam_and_the_master_user_should_have_one_name() -> None:
+    master = ("--authenticate_in", *MASTER)
+    (warning,) = line(*master, "--strip_domain", "local_auth").warnings
+    assert "strip_domain 'local_auth': with outgoing_master_user" in warning
+    assert not line(*master, "--strip_domain", "local_auth,remote_login").warnings
+    assert not line(*master, "--lower_case", "servername_lookup").warnings
+    assert not line("--authenticate_in", "--strip_domain", "local_auth").warnings
+
+
 MASTER = ("--outgoing_master_user", "a", "--outgoing_master_password_file", "/x")
 
 

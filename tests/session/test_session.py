@@ -261,6 +261,23 @@ def test_a_client_does_not_name_a_host_that_the_resolver_reads_otherwise(tmp_pat
         stage.play("client< -ERR [AUTH] failed: Could not determine server")
 
 
+def test_a_client_does_not_choose_the_port_that_the_master_users_password_goes_to(
+    tmp_path: Path,
+) -> None:
+    script = [
+        "option client_server_specification",
+        "option client_server_allow .example.org",
+        "option authenticate_in",
+        "option outgoing_master_user admin",
+        "option outgoing_master_password_file /x",
+    ]
+    with staged(tmp_path / "log", script, 4096) as stage:
+        assert read_line(stage).startswith(b"+OK")
+        stage.client.sendall(b"USER ann@mail.example.org:4711\r\nPASS x\r\n")
+        read_line(stage)
+        stage.play("client< -ERR [AUTH] failed: Could not determine server")
+
+
 @pytest.mark.parametrize("separator", ["", "*"])
 @pytest.mark.parametrize("name", ["", "ann*admin"])
 def test_the_master_user_acts_for_nobody_without_a_name_of_his_own(

@@ -7,6 +7,7 @@ from perdition.config import ConfigError
 from perdition.config.kinds import PROTO_VERSIONS
 from perdition.config.options import DEFAULTS, Options
 from perdition.config.settings import Given, Level
+from perdition.identity import State
 from perdition.parameters import BadParameters
 
 ORDER = list(PROTO_VERSIONS)
@@ -96,6 +97,22 @@ def conflict(one: Given, other: Given, message: str) -> ConfigError:
     )
 
 
+def master_user_warnings(options: Options, given: Level) -> list[str]:
+    """Say where PAM would look at another name than the one whose mailbox the master user opens."""
+    named = {
+        "strip_domain": options.strip_domain,
+        "add_domain": options.add_domain.states,
+        "lower_case": options.lower_case,
+    }
+    return [
+        f"{given[name].where}: {name} {given[name].text!r}: with outgoing_master_user it should "
+        "have both of local_authentication and remote_login, or neither: PAM looks at one name, "
+        "and another one's mailbox is opened"
+        for name, states in named.items()
+        if (State.LOCAL_AUTHENTICATION in states) != (State.REMOTE_LOGIN in states)
+    ]
+
+
 def warnings(options: Options, given: Level) -> list[str]:
     """Say what the operator should know of options that are accepted."""
     found = []
@@ -116,6 +133,8 @@ def warnings(options: Options, given: Level) -> list[str]:
             f"{given['query_key'].where}: query_key {given['query_key'].text!r}: is the same key "
             "for every user; in a file, what has backslashes stands in single quotes"
         )
+    if options.outgoing_master_user and options.authenticate_in:
+        found += master_user_warnings(options, given)
     if "EXTERNAL" in options.sasl_mechanisms and not options.compat:
         missing = "" if options.ssl_client_cert_user else "without ssl_client_cert_user"
         mode = options.effective_ssl_mode

@@ -320,7 +320,8 @@ class Attempt:
                     # Whatever the real server makes of that.
                     return outcome._replace(accepted=False, status=protocols.CANCELLED)
                 return outcome
-            response = self.ask_client(outcome)
+            # A real server that goes on to ask is told again.
+            response = None if is_cancelled else self.ask_client(outcome)
             is_cancelled = response is None
             outcome = converse(server.respond(response), wire, channel)
         raise ProtocolError("no end of an exchange")

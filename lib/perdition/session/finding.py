@@ -182,6 +182,9 @@ class Finder:
         if found.host and not allowed(found.host, patterns):
             reason = f"client_server_allow: {escape(found.host)} is not in it"
             raise NotAllowed(reason, login)
+        if found.port and self._options.outgoing_master_user:
+            # Anybody may listen on some port of a host, and would be told the master's password.
+            raise NotAllowed("outgoing_master_user: a client may not name a port", login)
         return Finding(login, [found])
 
     def _keys(self, name: str, ends: Ends) -> Iterator[str]:
