@@ -32,7 +32,7 @@ PRINTABLE = range(0x20, 0x7F)
 LINE_LIMIT = 8192
 # Characters of a name or password, so that a line about a log-in always has its end: fail2ban
 # looks for the status there, and other programs than we cut long lines as well.
-NAME_LIMIT = 256
+NAME_LIMIT = 1024
 
 
 class LogOpenFailed(Exception):
