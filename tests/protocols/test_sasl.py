@@ -233,18 +233,27 @@ def test_the_announcement_is_honest(name: str, told: dict[str, object], words: b
     assert words in said(wire)
 
 
-@pytest.mark.parametrize("name", CLIENTS)
-def test_no_password_is_asked_for_before_forced_tls(name: str) -> None:
-    wire = Wire()
-    side = client(name, wire, tls_listen=True, tls_listen_force=True)
-    with pytest.raises(Lacking):
-        play(side.take_login(), wire, [COMMAND[name] % b"PLAIN" + b"\r\n"])
-    answers = {
-        "pop3": b"<3>-ERR Mate, try STLS",
-        "imap4": b"<3>a NO [PRIVACYREQUIRED] ",
-        "sieve": b"<3>NO (ENCRYPT-NEEDED) ",
-    }
-    assert said(wire).startswith(answers[name])
+NO_LOGIN = protocols.LOGIN_DISABLED.encode()
+
+
+@pytest.mark.parametrize(
+    ("name", "in_clear", "disabled"),
+    [
+        ("pop3", b"-ERR " + NO_LOGIN, b"-ERR " + NO_LOGIN),
+        ("imap4", b"a NO [PRIVACYREQUIRED] " + NO_LOGIN, b"a NO " + NO_LOGIN),
+        ("sieve", b'NO (ENCRYPT-NEEDED) "' + NO_LOGIN + b'"', b'NO "' + NO_LOGIN + b'"'),
+    ],
+)
+def test_no_password_is_asked_for_where_no_log_in_is_taken(
+    name: str, in_clear: bytes, disabled: bytes
+) -> None:
+    forced = {"tls_listen": True, "tls_listen_force": True}
+    for told, answer in (forced, in_clear), ({"login_disabled": True}, disabled):
+        wire = Wire()
+        side = client(name, wire, **told)
+        with pytest.raises(Lacking):
+            play(side.take_login(), wire, [COMMAND[name] % b"PLAIN" + b"\r\n"])
+        assert said(wire) == b"<3>" + answer + b"\r\n"
 
 
 def test_pop3_lists_its_mechanisms() -> None:

@@ -63,6 +63,10 @@ class Terms(NamedTuple):
         """Whether no log-in is taken before TLS has started."""
         return self.tls_listen_force and not in_tls
 
+    def takes_no_login(self, in_tls: bool, /) -> bool:
+        """Whether every log-in is refused in this state of the link."""
+        return self.login_disabled or self.must_start_tls(in_tls)
+
 
 class Exchange(NamedTuple):
     """The client's first message of a SASL exchange that the real server is to end.

@@ -168,9 +168,9 @@ class ClientSide:
         if mechanism.upper().decode("ascii", "replace") not in offered:
             self.wire.say(self.tag + b" NO AUTHENTICATE mechanism not supported, mate")
             return None
-        if self.terms.must_start_tls(self.in_tls):
+        if self.terms.takes_no_login(self.in_tls):
             # Before the password is asked for.
-            self._sorry(self.tag + b" NO [PRIVACYREQUIRED] Mate, try STARTTLS first")
+            self.refuse(Verdict(False, protocols.LOGIN_DISABLED))
             return None
         try:
             first = None if initial is None else sasl.decode_initial(initial)
@@ -270,7 +270,7 @@ def added(terms: Terms, in_tls: bool, is_certified: bool) -> tuple[str, ...]:
     """What there is beside 2.2's own list: no mechanism where a log-in would be refused."""
     if not terms.grows:
         return ()
-    if terms.login_disabled or terms.must_start_tls(in_tls):
+    if terms.takes_no_login(in_tls):
         return ("LITERAL-", "ID")
     return (
         "LITERAL-",

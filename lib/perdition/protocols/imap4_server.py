@@ -96,16 +96,14 @@ class ServerSide:
         return READY
 
     def log_in(self, login: Login) -> Talk[Verdict | Challenge]:
-        """By what the server announces: see `_login_command` and `_plain_is_better`."""
+        """By what the server announces: with LOGIN as a rule, at once where that may be."""
         words = self.announced or (yield from self._capabilities()).words
         if login.exchange is not None:
-            mechanism = login.exchange.mechanism.encode()
-            message = sasl.say_first(login, login.exchange)
-            if b"AUTH=" + mechanism not in words:
+            if b"AUTH=" + login.exchange.mechanism.encode() not in words:
                 return Verdict(False, protocols.NO_MECHANISM, goodbye=False, delays=2)
-            return (yield from self._authenticate(mechanism, message, words))
+            return (yield from self._authenticate(login, words))
         if b"AUTH=PLAIN" in words and self._plain_is_better(login, words):
-            return (yield from self._authenticate(b"PLAIN", sasl.say_plain(login), words))
+            return (yield from self._authenticate(login, words))
         if login.authorisation is not None:
             # LOGIN has no place for it.
             return Verdict(False, protocols.NO_MECHANISM, goodbye=False, delays=2)
@@ -132,7 +130,7 @@ class ServerSide:
         return answer
 
     def respond(self, response: bytes | None) -> Talk[Verdict | Challenge]:
-        self.wire.say(b"*" if response is None else base64.b64encode(response), secret=True)
+        self.wire.say(sasl.say_response(response), secret=True)
         return (yield from self._outcome())
 
     def _plain_is_better(self, login: Login, words: frozenset[bytes]) -> bool:
@@ -173,10 +171,9 @@ class ServerSide:
             answer = yield from self._tagged(tag)
         return answer
 
-    def _authenticate(
-        self, mechanism: bytes, message: bytes, words: frozenset[bytes]
-    ) -> Talk[Verdict | Challenge]:
+    def _authenticate(self, login: Login, words: frozenset[bytes]) -> Talk[Verdict | Challenge]:
         """Begin AUTHENTICATE with the client's first message, at once where that may be."""
+        mechanism, message = sasl.first_of(login)
         self._introduce(words)
         first = base64.b64encode(message)
         self.tag = next(self.tags)
@@ -189,10 +186,7 @@ class ServerSide:
             if isinstance(answer, Verdict):
                 return answer
             self.wire.say(first, secret=True)
-        outcome = yield from self._outcome()
-        if mechanism == b"PLAIN" and isinstance(outcome, Challenge):
-            raise ProtocolError("continuation request out of place")
-        return outcome
+        return (yield from self._outcome())
 
     def _outcome(self) -> Talk[Verdict | Challenge]:
         """The next word of the server in AUTHENTICATE."""

@@ -99,11 +99,11 @@ class ClientSide:
                     self._sorry(f"Too many arguments, expected {command.decode()}, mate")
                 case b"STARTTLS", count if count and self.offer_tls and not self.in_tls:
                     self._sorry("Too many arguments, expected STARTTLS, mate")
-                case b"AUTHENTICATE", 1 if self.terms.must_start_tls(self.in_tls) and (
+                case b"AUTHENTICATE", 1 if self.terms.takes_no_login(self.in_tls) and (
                     not self.terms.compat
                 ):
                     # Before the password is asked for.
-                    self._sorry("Mate, try STARTTLS first", "ENCRYPT-NEEDED")
+                    self.refuse(Verdict(False, protocols.LOGIN_DISABLED))
                 case b"AUTHENTICATE", (1 | 2):
                     try:
                         return (yield from self._authenticate(*arguments))
@@ -226,9 +226,9 @@ class ClientSide:
     def _say(self, word: str, text: str) -> None:
         self.wire.say(word.encode() + b" " + _quote(encode(text)))
 
-    def _sorry(self, text: str, code: str = "") -> None:
+    def _sorry(self, text: str) -> None:
         self.wire.pause()
-        self._say(f"NO ({code})" if code else "NO", text)
+        self._say("NO", text)
 
     def _say_capabilities(self, text: str) -> None:
         """The capabilities in this state of the link; no mechanism where a log-in is refused."""
@@ -280,23 +280,16 @@ class ServerSide:
         return Verdict(False, protocols.TLS_NOT_PRESENT) if self.terms.tls_outgoing_force else READY
 
     def log_in(self, login: Login) -> Talk[Verdict | Challenge]:
-        mechanism, message = b"PLAIN", b""
+        mechanism, message = sasl.first_of(login)
         self.is_exchange = login.exchange is not None
-        if login.exchange is not None:
-            mechanism = login.exchange.mechanism.encode()
-            message = sasl.say_first(login, login.exchange)
         if mechanism not in self.capabilities.get(b"SASL", b"").upper().split():
             return Verdict(False, protocols.NO_MECHANISM, goodbye=False, delays=2)
-        message = message or sasl.say_plain(login)
         first = _quote(base64.b64encode(message), literal=b"{%d+}")
         introduced = self._introduce()
         self.wire.say(b'AUTHENTICATE "%b" %b' % (mechanism, first), secret=True)
         if introduced:
             self.was_told = _is_ok((yield from self.wire.read_line(LINE_LIMIT)))
-        outcome = yield from self._outcome()
-        if mechanism == b"PLAIN" and isinstance(outcome, Challenge):
-            raise ProtocolError("continuation request out of place")
-        return outcome
+        return (yield from self._outcome())
 
     def respond(self, response: bytes | None) -> Talk[Verdict | Challenge]:
         if response is None:

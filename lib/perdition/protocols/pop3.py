@@ -70,7 +70,7 @@ class ClientSide:
             match word.upper():
                 case b"":
                     sorry(b"-ERR Null command, mate")
-                case b"USER" if NAME.fullmatch(argument) and self._takes_none():
+                case b"USER" if NAME.fullmatch(argument) and self._takes_no_login():
                     # Refused and logged now, not when the password has been sent for nothing.
                     return Login(decode(argument), b"")
                 case b"USER" if NAME.fullmatch(argument):
@@ -152,9 +152,9 @@ class ClientSide:
         if mechanism.upper().decode("ascii", "replace") not in offered:
             self.wire.say(b"-ERR Unknown SASL mechanism, mate")
             return None
-        if self.terms.must_start_tls(self.in_tls):
+        if self.terms.takes_no_login(self.in_tls):
             # Before the password is asked for.
-            self._sorry(b"-ERR Mate, try STLS first")
+            self.refuse(Verdict(False, protocols.LOGIN_DISABLED))
             return None
         try:
             first = sasl.decode_initial(initial) if space else None
@@ -165,16 +165,13 @@ class ClientSide:
             self._sorry(b"-ERR AUTH cancelled, mate")
         return None
 
-    def _takes_none(self) -> bool:
+    def _takes_no_login(self) -> bool:
         """Whether any log-in would be refused, which 2.2 says after the password only."""
-        return not self.terms.compat and self._refuses()
-
-    def _refuses(self) -> bool:
-        return self.terms.login_disabled or self.terms.must_start_tls(self.in_tls)
+        return not self.terms.compat and self.terms.takes_no_login(self.in_tls)
 
     def _mechanisms(self) -> tuple[str, ...]:
         """The mechanisms to announce: none where a log-in would be refused."""
-        if self._refuses():
+        if self.terms.takes_no_login(self.in_tls):
             return ()
         return sasl.usable(self.terms, self.certified is not None)
 
@@ -263,19 +260,16 @@ class ServerSide:
         """By USER and PASS, which need no capabilities and two round trips, if they can say it."""
         # What it said out of turn would be taken for the answer.
         self.wire.take_unread()
-        if login.exchange is not None:
-            mechanism, message = login.exchange.mechanism, sasl.say_first(login, login.exchange)
-            return (yield from self._authenticate(mechanism.encode(), message))
         user = encode(login.user)
         can_say = not (BREAKING.search(user) or BREAKING.search(login.password))
-        if login.authorisation is not None or not can_say:
-            return (yield from self._authenticate(b"PLAIN", sasl.say_plain(login)))
+        if login.exchange is not None or login.authorisation is not None or not can_say:
+            return (yield from self._authenticate(login))
         is_long = max(len(user), len(login.password)) > COMMAND_LIMIT - len(b"PASS \r\n")
         is_ascii = user.isascii() and login.password.isascii()
         if not self.terms.compat and (is_long or not is_ascii):
             # RFC 6856 section 2 has them in ASCII alone, and what a command may hold is little.
             # Where there is nothing better, they go as they are.
-            answer = yield from self._authenticate(b"PLAIN", sasl.say_plain(login))
+            answer = yield from self._authenticate(login)
             if answer != NO_SASL:
                 return answer
         introduced = self._introduce()
@@ -290,11 +284,12 @@ class ServerSide:
         return verdict_of(line)
 
     def respond(self, response: bytes | None) -> Talk[Verdict | Challenge]:
-        self.wire.say(b"*" if response is None else base64.b64encode(response), secret=True)
+        self.wire.say(sasl.say_response(response), secret=True)
         return (yield from self._outcome())
 
-    def _authenticate(self, mechanism: bytes, message: bytes) -> Talk[Verdict | Challenge]:
+    def _authenticate(self, login: Login) -> Talk[Verdict | Challenge]:
         """AUTH with the client's first message, at once where the line is short enough."""
+        mechanism, message = sasl.first_of(login)
         capabilities = yield from self._capabilities()
         if not any(
             words[:1] == [b"SASL"] and mechanism in words
@@ -313,10 +308,7 @@ class ServerSide:
             if isinstance(answer, Verdict):
                 return answer
             self.wire.say(first, secret=True)
-        outcome = yield from self._outcome()
-        if mechanism == b"PLAIN" and isinstance(outcome, Challenge):
-            raise ProtocolError("continuation request out of place")
-        return outcome
+        return (yield from self._outcome())
 
     def _outcome(self) -> Talk[Verdict | Challenge]:
         """The next word of the server in AUTH."""

@@ -336,6 +336,18 @@ def unescape(saslname: bytes) -> bytes:
     return re.sub(rb"=2C|=3D", lambda found: ESCAPES[found[0]], saslname)
 
 
+def say_response(response: bytes | None) -> bytes:
+    """A response in base64, or what breaks the exchange off, in IMAP and POP3."""
+    return b"*" if response is None else base64.b64encode(response)
+
+
+def first_of(login: Login) -> tuple[bytes, bytes]:
+    """The mechanism that a log-in goes by, and its first message."""
+    if login.exchange is None:
+        return b"PLAIN", say_plain(login)
+    return login.exchange.mechanism.encode(), say_first(login, login.exchange)
+
+
 def say_plain(login: Login) -> bytes:
     """The PLAIN message for a log-in."""
     parts = encode(login.authorisation or ""), encode(login.user), login.password

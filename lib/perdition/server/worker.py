@@ -300,7 +300,11 @@ def serve_inetd(service: Service, ids: Ids | None) -> bool:
     Returns:
         Whether it ended in order.
     """
-    sock = socket.socket(fileno=os.dup(0))
+    try:
+        sock = socket.socket(fileno=os.dup(0))
+    except OSError as error:
+        service.log.error(f"inetd_mode: standard input is no connection: {error.strerror}")
+        return False
     try:
         ends = ends_of(sock.getpeername(), sock.getsockname())
     except OSError:

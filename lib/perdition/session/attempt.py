@@ -313,6 +313,8 @@ class Attempt:
                 self.log.warning(f"{error}: {self.who()}")
                 return Verdict(False, protocols.REFUSED)
         outcome = converse(server.log_in(login), wire, channel)
+        if isinstance(outcome, Challenge) and login.exchange is None:
+            raise ProtocolError("it asks for more than name and password")
         is_cancelled = False
         for _ in range(MOST_CHALLENGES):
             if not isinstance(outcome, Challenge):
