@@ -3,7 +3,6 @@
 Its users are in a database of Cyrus SASL, which has their passwords in clear: so there is SCRAM.
 """
 
-import contextlib
 import os
 import re
 import signal
@@ -13,10 +12,10 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Self
 
 from support.dovecot import Account, ordinary_account
 from support.processes import HOST, end, free_port, lacking, require, wait_until
+from support.running import Running
 
 SECRET = "sesame-cyrus-9Wm"
 # Who may act for others.
@@ -68,7 +67,7 @@ def services(home: Path, ports: Mapping[str, int]) -> str:
     return "START {\n}\nSERVICES {\n" + "\n".join(lines) + "\n}\nEVENTS {\n}\n"
 
 
-class Cyrus:
+class Cyrus(Running):
     """A Cyrus with users of its own, while used as a context.
 
     Attributes:
@@ -82,17 +81,8 @@ class Cyrus:
             pem: its certificate and key.
         """
         self._pem = pem
-        self._stack = contextlib.ExitStack()
+        super().__init__()
         self.ports: Mapping[str, int] = {}
-
-    def __enter__(self) -> Self:
-        with self._stack:
-            self._start()
-            self._stack = self._stack.pop_all()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stack.close()
 
     def _start(self) -> None:
         master = cyrus_program("master")

@@ -1,5 +1,6 @@
 """What servers of databases have in common: a directory, a port, and that tests kill them."""
 
+import abc
 import contextlib
 import os
 import shutil
@@ -8,10 +9,11 @@ import subprocess
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 from support.dovecot import ordinary_account
 from support.processes import children, end, free_port, is_running, wait_until
+from support.running import Running
 
 START_SECONDS = 30
 END_SECONDS = 10
@@ -21,7 +23,7 @@ PASSWORD = "sesame-7Rk1"
 ADMIN_PASSWORD = "sesame-9Tw4"
 
 
-class DatabaseServer:
+class DatabaseServer(Running):
     """A server, while used as a context; started by an ordinary user, for it refuses root.
 
     Attributes:
@@ -30,39 +32,33 @@ class DatabaseServer:
     """
 
     def __init__(self) -> None:
-        self._stack = contextlib.ExitStack()
+        super().__init__()
         self.home = Path()
         self.port = 0
         self.process: subprocess.Popen[bytes] | None = None
 
-    def __enter__(self) -> Self:
-        with self._stack:
-            # Not pytest's directory: others may not enter that, and names of sockets are short.
-            self.home = Path(tempfile.mkdtemp(prefix="database-"))
-            self._stack.callback(shutil.rmtree, self.home, ignore_errors=True)
-            self.account = ordinary_account()
-            os.chown(self.home, self.account.uid, self.account.gid)
-            self.port = self._stack.enter_context(free_port())
-            self.prepare()
-            self._stack.callback(self.stop)
-            self.start()
-            self._stack = self._stack.pop_all()
-        return self
+    def _start(self) -> None:
+        # Not pytest's directory: others may not enter that, and names of sockets are short.
+        self.home = Path(tempfile.mkdtemp(prefix="database-"))
+        self._stack.callback(shutil.rmtree, self.home, ignore_errors=True)
+        self.account = ordinary_account()
+        os.chown(self.home, self.account.uid, self.account.gid)
+        self.port = self._stack.enter_context(free_port())
+        self.prepare()
+        self._stack.callback(self.stop)
+        self.start()
 
-    def __exit__(self, *_: object) -> None:
-        self._stack.close()
-
+    @abc.abstractmethod
     def prepare(self) -> None:
         """Make what is to be served."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def command(self) -> Sequence[str]:
         """What starts the server in the foreground."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def connect(self, database: str = "", user: str = "", password: str = ADMIN_PASSWORD) -> Any:
         """A connection of the driver; that of an administrator, unless another user is named."""
-        raise NotImplementedError
 
     def run(self, *command: str, text: str = "") -> None:
         """Run a program as the server's user.

@@ -13,9 +13,9 @@ import subprocess
 import tempfile
 import threading
 from pathlib import Path
-from typing import Self
 
 from support.processes import END_SECONDS, children, end, lacking, require, wait_until
+from support.running import Running
 
 SUITE = "bookworm"
 MIRROR = "http://deb.debian.org/debian"
@@ -31,10 +31,10 @@ NAMESPACES = ("--mount", "--pid", "--fork", "--kill-child")
 BOOT = """
 set -e
 mount -t tmpfs tmpfs "$2"
-mkdir "$2/upper" "$2/work" "$2/root"
-mount -t overlay overlay -o "lowerdir=$1,upperdir=$2/upper,workdir=$2/work" "$2/root"
-mount -t proc proc "$2/root/proc"
-exec env --ignore-signal=CHLD chroot "$2/root" sleep infinity
+mkdir "$2/upper" "$2/work" "$2/merged"
+mount -t overlay overlay -o "lowerdir=$1,upperdir=$2/upper,workdir=$2/work" "$2/merged"
+mount -t proc proc "$2/merged/proc"
+exec env --ignore-signal=CHLD chroot "$2/merged" sleep infinity
 """
 ENVIRONMENT = {
     "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
@@ -76,7 +76,7 @@ def install_base(folder: Path) -> None:
         lacking(f"Debian cannot be installed: {done.stdout[-2000:]}{done.stderr}")
 
 
-class Machine:
+class Machine(Running):
     """A machine, while used as a context.
 
     It has no init: scripts are told that this is runlevel 2, and that they may start daemons.
@@ -89,17 +89,8 @@ class Machine:
             base: what `install_base` has made.
         """
         self._base = base
-        self._stack = contextlib.ExitStack()
+        super().__init__()
         self._log: queue.SimpleQueue[str] = queue.SimpleQueue()
-
-    def __enter__(self) -> Self:
-        with self._stack:
-            self._start()
-            self._stack = self._stack.pop_all()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stack.close()
 
     def _start(self) -> None:
         folder = self._stack.enter_context(tempfile.TemporaryDirectory(prefix="machine-"))

@@ -3,7 +3,6 @@
 Whoever has the password is a user, so that each test can have a mailbox of its own.
 """
 
-import contextlib
 import grp
 import imaplib
 import os
@@ -16,9 +15,10 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 from support.processes import HOST, end, free_port, lacking, require, wait_until
+from support.running import Running
 
 PASSWORD = "sesame-6Qx2"
 START_SECONDS = 30
@@ -151,7 +151,7 @@ class More(NamedTuple):
     files: Mapping[str, str] = MappingProxyType({})
 
 
-class Dovecot:
+class Dovecot(Running):
     """A Dovecot with mailboxes of its own, while used as a context.
 
     Attributes:
@@ -178,17 +178,8 @@ class Dovecot:
         self._pem = pem
         self._named = named
         self._more = more
-        self._stack = contextlib.ExitStack()
+        super().__init__()
         self.ports: Mapping[str, int] = {}
-
-    def __enter__(self) -> Self:
-        with self._stack:
-            self._start()
-            self._stack = self._stack.pop_all()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stack.close()
 
     def _start(self) -> None:
         program = require("dovecot")

@@ -1,15 +1,14 @@
 """haproxy as a load balancer before us, which says in a PROXY header who its client is."""
 
-import contextlib
 import os
 import signal
 import subprocess
 import tempfile
 from pathlib import Path
-from typing import Self
 
 from support.dovecot import ordinary_account
 from support.processes import HOST, end, free_port, is_listening, require, wait_until
+from support.running import Running
 
 START_SECONDS = 10
 CONFIGURATION = """
@@ -27,7 +26,7 @@ listen tls
 """
 
 
-class Haproxy:
+class Haproxy(Running):
     """A haproxy, while used as a context.
 
     Attributes:
@@ -43,17 +42,8 @@ class Haproxy:
             pem: its certificate and key.
         """
         self._to, self._how, self._pem = to, how, pem
-        self._stack = contextlib.ExitStack()
+        super().__init__()
         self.plain = self.tls = 0
-
-    def __enter__(self) -> Self:
-        with self._stack:
-            self._start()
-            self._stack = self._stack.pop_all()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stack.close()
 
     def _start(self) -> None:
         program = require("haproxy")

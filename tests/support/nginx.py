@@ -1,15 +1,14 @@
 """nginx as a mail proxy: what it asks of its authentication service is what we ask."""
 
-import contextlib
 import os
 import signal
 import subprocess
 import tempfile
 from pathlib import Path
-from typing import Self
 
 from support.dovecot import ordinary_account
 from support.processes import HOST, end, free_port, is_listening, lacking, require, wait_until
+from support.running import Running
 
 START_SECONDS = 10
 MODULES = ("/usr/lib/nginx/modules", "/usr/lib64/nginx/modules")
@@ -35,7 +34,7 @@ mail {{
 """
 
 
-class Nginx:
+class Nginx(Running):
     """An nginx, while used as a context.
 
     Attributes:
@@ -51,17 +50,8 @@ class Nginx:
             pem: its certificate and key.
         """
         self._auth, self._path, self._pem = auth, path, pem
-        self._stack = contextlib.ExitStack()
+        super().__init__()
         self.ports: dict[str, int] = {}
-
-    def __enter__(self) -> Self:
-        with self._stack:
-            self._start()
-            self._stack = self._stack.pop_all()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stack.close()
 
     def _start(self) -> None:
         program = require("nginx")

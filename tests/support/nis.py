@@ -4,17 +4,17 @@ The ports and files of NIS are the same everywhere: so all of it, the module und
 runs in namespaces where nobody else is. For that one has to be root.
 """
 
-import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import perdition
 from support.processes import end, lacking, require
+from support.running import Running
 
 INSIDE = Path(__file__).with_name("nis_inside.py")
 PROGRAMS = {"rpcbind": "rpcbind", "ypserv": "ypserv", "ypbind": "ypbind", "mount": "mount"}
@@ -26,7 +26,7 @@ class Outcome(Exception):
     """The map was out of order; the text is its message."""
 
 
-class NisNetwork:
+class NisNetwork(Running):
     """The network, while used as a context. What can be asked of it is in `nis_inside`."""
 
     def __init__(self, domain: str = "", entries: bytes = b"") -> None:
@@ -37,16 +37,7 @@ class NisNetwork:
             entries: a line ``key value`` each, for the map user_mail_server.
         """
         self._domain, self._entries = domain, entries
-        self._stack = contextlib.ExitStack()
-
-    def __enter__(self) -> Self:
-        with self._stack:
-            self._start()
-            self._stack = self._stack.pop_all()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stack.close()
+        super().__init__()
 
     def _start(self) -> None:
         if os.geteuid() != 0:

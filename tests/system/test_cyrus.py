@@ -16,6 +16,7 @@ from support.sasl_clients import CLIENTS, Outcome, SaslClient, answers, coded, s
 
 pytestmark = pytest.mark.system
 LISTENERS = {"IMAP4": "imap", "POP3": "pop3", "MANAGESIEVE": "sieve"}
+USERS = ("ann", "joe", "bill", "tess")
 SCRAM = ("SCRAM-SHA-1", "SCRAM-SHA-256")
 EURO_SECRET = "sesame-\N{EURO SIGN}"
 MESSAGE = b"From: bee@example.org\r\nSubject: honey\r\n\r\nThere is some.\r\n"
@@ -26,9 +27,13 @@ CAPABILITIES = rb"OK \[CAPABILITY IMAP4rev1 [^]]* IDLE[^]]*\] You are so in"
 @pytest.fixture(scope="module")
 def cyrus(pki: Pki) -> Iterator[Cyrus]:
     with Cyrus(Path(pki.file("for names")).read_bytes()) as server:
-        for user in ("ann", "joe", "bill", "tess"):
+        for user in USERS:
             server.add(user)
         server.add("euro", EURO_SECRET)
+        for user, secret in (*((each, SECRET) for each in USERS), ("euro", EURO_SECRET)):
+            # IMAP makes the mailbox, without which ManageSieve lets nobody in.
+            with CLIENTS["IMAP4"](server.ports["imap"]) as client:
+                assert client.authenticate("PLAIN", initial=coded(f"\0{user}\0{secret}")).accepted
         yield server
 
 

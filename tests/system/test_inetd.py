@@ -44,6 +44,14 @@ def port(tmp_path: Path, server: ScriptedServer, more: str) -> Iterator[int]:
         yield number
 
 
+def test_what_is_no_connection_is_said_to_be_none(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    command = [sys.executable, f"{ROOT}/perdition.py", *OPTIONS.split(), "-F", str(log)]
+    done = subprocess.run(command, input=b"QUIT\r\n", capture_output=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (255, b"", b"")
+    assert "inetd_mode: standard input is no connection: " in log.read_text()
+
+
 def test_each_connection_is_a_session(tmp_path: Path, server: ScriptedServer, port: int) -> None:
     log = tmp_path / "log"
     for number in (1, 2):

@@ -1,5 +1,6 @@
 """What all maps in files share: a file that changes is read again, a broken one is not used."""
 
+import abc
 import os
 import shutil
 import threading
@@ -90,7 +91,7 @@ class Stamp(NamedTuple):
     settling: bool
 
 
-class FileMap:
+class FileMap(abc.ABC):
     """A map in a file. A subclass says how it is read.
 
     Each look-up looks whether there is another file than the one that was read, and reads that; one
@@ -127,6 +128,7 @@ class FileMap:
         # Reasons told since it was in order.
         self._told: set[str] = set()
 
+    @abc.abstractmethod
     def read(self) -> Content:
         """What the file holds now.
 
@@ -135,7 +137,6 @@ class FileMap:
             BrokenFile: it is not what it should be.
             BeingWritten: somebody is writing it.
         """
-        raise NotImplementedError
 
     def lookup(self, query: Query, /) -> bytes | None:
         """The value of a key.
