@@ -7,7 +7,8 @@ from perdition import __version__
 from perdition.config import ConfigError, HelpWanted, VersionWanted
 from perdition.config.command_line import load
 from perdition.config.render import usage
-from perdition.server.master import FAILURE, SUCCESS, Master, StartFailed
+from perdition.server.loading import StartFailed
+from perdition.server.master import FAILURE, SUCCESS, Master
 
 CHECK_UPGRADE = "--check_upgrade"
 

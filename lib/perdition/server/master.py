@@ -12,39 +12,20 @@ import time
 
 import setproctitle
 
-from perdition import __version__, net
-from perdition.backends import SharedTurn
-from perdition.config import render
+from perdition import net
 from perdition.config.options import Options
-from perdition.logs import Log, LogOpenFailed, escape
-from perdition.maps import MapFailed
-from perdition.maps.choice import Latest, whole_option
 from perdition.server import checking, privileges
 from perdition.server.authenticator import Authenticator
 from perdition.server.children import Children
 from perdition.server.detaching import Launcher
 from perdition.server.listeners import BindFailed, listen, parse_items, prepare
+from perdition.server.loading import Loaded, StartFailed
 from perdition.server.pidfile import PidFile, PidFileFailed
-from perdition.server.privileges import Ids, NoSuchUser
-from perdition.server.service import (
-    configured_map,
-    goes_out_with_tls,
-    known_parameters,
-    listens_with_tls,
-    log_level,
-    make_service,
-    node_name,
-    read_master_user,
-)
 from perdition.server.signals import Signals
 from perdition.server.slots import Slot
 from perdition.server.systemd import Manager, given_sockets
 from perdition.server.worker import DRAIN, LOG, RETIRE, STOP, Worker, serve_inetd
 from perdition.session.service import Service
-from perdition.tls import TlsSetupError
-from perdition.tls.destinations import Destinations
-from perdition.tls.handshakes import Listening
-from perdition.tls.listening import listening_context
 
 SUCCESS, FAILURE = 0, 255
 FATAL = (
@@ -63,20 +44,6 @@ IGNORED = (signal.SIGUSR1, signal.SIGUSR2, signal.SIGPIPE, signal.SIGURG, signal
 LEAVE_SECONDS = 1.0
 
 
-class StartFailed(Exception):
-    """The program cannot start.
-
-    Attributes:
-        lines: the original's lines for standard error.
-        usage: whether the usage text is shown.
-    """
-
-    def __init__(self, explanation: str, *lines: str, usage: bool = False) -> None:
-        super().__init__(explanation)
-        self.lines = lines
-        self.usage = usage
-
-
 class Master:
     """The program, from its options on."""
 
@@ -89,31 +56,8 @@ class Master:
         self.options = options
         self.manager = Manager()
         setproctitle.setproctitle(f"{options.program}: daemon")
-        # A relative name counts from here, at HUP as well.
-        self.map_option = whole_option(options.map_library, options.map_library_opt)
-        try:
-            self.map = Latest(configured_map(options, self.map_option, self._tell))
-        except MapFailed as error:
-            line = f'dlopen of "{options.map_library}" failed'
-            raise StartFailed(str(error), line, usage=True) from error
-        try:
-            self.log = Log(options.program, options.log_facility, log_level(options))
-        except LogOpenFailed as error:
-            raise StartFailed(
-                f"log_facility {options.log_facility!r}: {error}",
-                str(error),
-                "Fatal error opening logger. Exiting.",
-            ) from error
-        try:
-            self.master_user = read_master_user(options)
-        except ValueError as error:
-            raise StartFailed(str(error)) from error
-        self.ids = self._find_ids()
-        self._say_starting()
-        self.listening: Listening | None = None
-        self.outgoing: Destinations | None = None
-        self._load_tls()
-        self.turn = SharedTurn()
+        self.loaded = Loaded(options)
+        self.log, self.ids = self.loaded.log, self.loaded.ids
         self.authenticator: Authenticator | None = None
         if options.authenticate_in:
             self.authenticator = Authenticator(
@@ -124,56 +68,9 @@ class Master:
         self.listeners: list[socket.socket] = []
         self.children = Children(self.log)
 
-    def _find_ids(self) -> Ids | None:
-        """Who the workers are to be; None where we are not root and stay who we are."""
-        if os.geteuid() != 0:
-            return None
-        try:
-            return privileges.find(self.options.username, self.options.group)
-        except NoSuchUser as error:
-            self.log.error("Fatal error setting group and userid. Exiting.")
-            raise StartFailed(str(error)) from error
-
-    def _tell(self, trouble: str) -> None:
-        """Trouble of the map that does not keep it from answering."""
-        self.log.error(f"map: {escape(trouble)}")
-
-    def _say_starting(self) -> None:
-        options = self.options
-        if options.debug or not (options.quiet or options.is_foreground):
-            self.log.info(f"Starting perdition version={__version__} protocol={options.protocol}")
-        if options.debug:
-            for line in render.dump(options, node_name()):
-                self.log.info(line)
-
-    def _load_tls(self) -> None:
-        try:
-            if listens_with_tls(self.options):
-                self.listening = listening_context(self.options)
-                for warning in self.listening.warnings:
-                    self.log.warning(warning)
-                for note in self.listening.notes:
-                    self.log.info(note)
-            self.outgoing = Destinations(
-                self.options,
-                needed=goes_out_with_tls(self.options),
-                known=known_parameters(self.options),
-            )
-            for warning in self.outgoing.warnings:
-                self.log.warning(warning)
-        except TlsSetupError as error:
-            for line in error.log_lines:
-                self.log.error(line)
-            raise StartFailed(str(error)) from error
-
     def service(self) -> Service:
         """What sessions are given, with the map of now."""
-        authenticate = self.authenticator.ask if self.authenticator else None
-        return make_service(
-            *(self.options, self.log, self.map, self.turn, self.listening, self.outgoing),
-            authenticate=authenticate,
-            master_user=self.master_user,
-        )
+        return self.loaded.service(self.authenticator.ask if self.authenticator else None)
 
     def check(self) -> list[str]:
         """What `--check_config` looks at beyond what has been loaded; this process does no more.
@@ -188,7 +85,7 @@ class Master:
             checking.check_addresses(self.options)
         except BindFailed as error:
             raise StartFailed(str(error)) from error
-        return list(checking.troubles(self.options, self.map_option, self.ids))
+        return list(checking.troubles(self.options, self.loaded.map_option, self.ids))
 
     def run(self) -> int:
         """Serve until told to end.
@@ -266,7 +163,7 @@ class Master:
 
     def _detach(self) -> None:
         """Become a daemon; what can fail has been done before."""
-        keep: list[object] = [*self.listeners, self.turn, self.children]
+        keep: list[object] = [*self.listeners, self.loaded.turn, self.children]
         if self.authenticator is not None:
             keep += self.authenticator.filenos()
         if self.log.descriptor is not None:
@@ -361,52 +258,22 @@ class Master:
 
         The other options stay as they are; workers of before go on with their sessions.
         """
-        has_map = self._read_again()
-        if not (self._read_crl_again() or has_map):
+        if not self._read_again():
             return
         for place in self.children.retire(RETIRE):
             self._fork(place, signals)
 
-    def _read_crl_again(self) -> bool:
-        """Read the lists of revoked certificates again.
-
-        Returns:
-            Whether they have been.
-        """
-        if self.listening is None or not self.listening.crl_file:
-            return False
-        try:
-            for warning in self.listening.read_crl_again():
-                self.log.warning(warning)
-        except TlsSetupError as error:
-            self.log.error(f"{error}: the lists of before stay in use")
-            return False
-        return True
-
     def _read_again(self) -> bool:
-        """Open the log again, and the map.
+        """Open the log again, and read the map and the lists of revoked certificates.
 
         Returns:
-            Whether there is a new map.
+            Whether there is something new for workers.
         """
-        options = self.options
-        try:
-            self.log.reopen()
-            if self.log.is_file and self.log.descriptor is not None:
-                # The workers may not open it themselves.
-                self.children.send_descriptor(LOG, self.log.descriptor)
-            self.log.info("Reopened logger")
-        except LogOpenFailed as error:
-            self.log.error(f"log_facility {options.log_facility!r}: {error}: not reopened")
-        told = render.redact(options.map_library, options.map_library_opt) or "(null)"
-        self.log.info(f'Reloading map library "{options.map_library}" with options "{told}"')
-        try:
-            new = configured_map(options, self.map_option, self._tell)
-        except MapFailed as error:
-            self.log.error(f"map: {error}: the one of before stays in use")
-            return False
-        self.map.replace(new)
-        return True
+        if self.loaded.reopen_log() and self.log.descriptor is not None:
+            # The workers may not open it themselves.
+            self.children.send_descriptor(LOG, self.log.descriptor)
+        has_map = self.loaded.read_map_again()
+        return self.loaded.read_crl_again() or has_map
 
     def _end(self, numbers: list[int], signals: Signals) -> int:
         """Told to end: sessions go on in their workers after TERM, and end with anything else."""

@@ -22,10 +22,10 @@ from perdition.protocols import (
 from perdition.protocols.client_identity import NOBODY
 from perdition.protocols.wire import LineTooLong, Wire
 from perdition.relay.guard import Forbidden, Guard
-from perdition.session import introduction
+from perdition.session import introduction, local_authentication
 from perdition.session.channel import Channel, PeerGone, PeerSilent, converse
 from perdition.session.finding import Asked, Finding, NotAllowed, Refused
-from perdition.session.service import Authenticate, Closed, Established, NotKnown
+from perdition.session.service import Closed, Established
 from perdition.session.traffic import exchange_traffic, traffic
 from perdition.tls import TlsFailed
 
@@ -74,8 +74,7 @@ class Attempt:
     def carry_out(self) -> Verdict | Established:
         """Everything from the credentials to the real server's verdict (protocols.md 5)."""
         channel = self.session.channel
-        must_start_tls = self.service.terms.tls_listen_force and channel.secure == "plaintext"
-        if self.options.login_disabled or must_start_tls:
+        if self.service.terms.takes_no_login(channel.secure != "plaintext"):
             return Verdict(False, protocols.LOGIN_DISABLED)
         if max(len(self.login.user), len(self.login.routing_name)) > sasl.NAME_LIMIT:
             # Of nobody, and some maps take minutes to see that: (.*)@(.*) of posix_regex.
@@ -104,47 +103,12 @@ class Attempt:
             return Verdict(False, protocols.NO_SERVER)
         refusal = None
         if self.service.authenticate is not None and not self.login.is_verified:
-            refusal = self.check_locally(self.service.authenticate, candidates[0])
+            refusal = local_authentication.refusal(self.session, self.login, candidates[0])
             # Nobody has looked at the password of a user whom another destination names.
             login_for = self.service.finder.login_for
             known = login_for(found.login, candidates[0])
             candidates = [each for each in candidates if login_for(found.login, each) == known]
         return refusal or self.try_in_order(candidates)
-
-    def check_locally(self, authenticate: Authenticate, item: ServerItem) -> Verdict | None:
-        """Local authentication (reference: process.md section 9).
-
-        Args:
-            authenticate: is asked.
-            item: the first server, which may have another name for the user.
-
-        Returns:
-            A verdict where the log-in ends with that.
-        """
-        service, session = self.service, self.session
-        if self.login.exchange is not None:
-            # There is no password to look at.
-            return Verdict(False, protocols.LOCAL_FAILURE)
-        if service.master_user is not None and self.login.authorisation not in (
-            None,
-            self.login.user,
-        ):
-            # Nobody here knows who may act for others: the master user does it for the client
-            # itself.
-            return Verdict(False, protocols.LOCAL_FAILURE)
-        finder = service.finder
-        login = finder.login_locally(finder.login_for(self.login, item), self.host)
-        try:
-            reason = authenticate(login, session.ends.client, session.channel.patience)
-        except NotKnown as error:
-            self.log.error(f"local authentication: {logs.escape(str(error))}")
-            return Verdict(False, protocols.LOCAL_TROUBLE, is_temporary=True)
-        finally:
-            session.channel.patience.end()
-        if not reason:
-            return None
-        self.log.debug(f"local authentication: {logs.escape(reason)}")
-        return Verdict(False, protocols.LOCAL_FAILURE)
 
     def try_in_order(self, candidates: Sequence[ServerItem]) -> Verdict | Established:
         """Log in at the first of these servers that can be reached."""

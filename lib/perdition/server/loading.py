@@ -1,0 +1,189 @@
+"""What is loaded as the program starts, before there are sockets, and again at HUP.
+
+It logs the lines of logging.md section 4 about that.
+"""
+
+import os
+
+from perdition import __version__
+from perdition.backends import SharedTurn
+from perdition.config import render
+from perdition.config.options import Options
+from perdition.logs import Log, LogOpenFailed, escape
+from perdition.maps import MapFailed
+from perdition.maps.choice import Latest, whole_option
+from perdition.server import privileges
+from perdition.server.privileges import Ids, NoSuchUser
+from perdition.server.service import (
+    configured_map,
+    goes_out_with_tls,
+    known_parameters,
+    listens_with_tls,
+    log_level,
+    make_service,
+    node_name,
+    read_master_user,
+)
+from perdition.session.service import Authenticate, Service
+from perdition.tls import TlsSetupError
+from perdition.tls.destinations import Destinations
+from perdition.tls.handshakes import Listening
+from perdition.tls.listening import listening_context
+
+
+class StartFailed(Exception):
+    """The program cannot start.
+
+    Attributes:
+        lines: the original's lines for standard error.
+        usage: whether the usage text is shown.
+    """
+
+    def __init__(self, explanation: str, *lines: str, usage: bool = False) -> None:
+        super().__init__(explanation)
+        self.lines = lines
+        self.usage = usage
+
+
+class Loaded:
+    """The files and services that the options name, as the master has them.
+
+    Attributes:
+        map_option: `map_library_opt`; a relative name counts from where the program was started,
+            at HUP as well.
+        map, log: those of now.
+        ids: who the workers are to be; None where we are not root and stay who we are.
+        turn: whose turn it is among the default servers.
+    """
+
+    def __init__(self, options: Options) -> None:
+        """Load all of it.
+
+        Raises:
+            StartFailed: something is missing or wrong.
+        """
+        self.options = options
+        self.map_option = whole_option(options.map_library, options.map_library_opt)
+        try:
+            self.map = Latest(configured_map(options, self.map_option, self._tell))
+        except MapFailed as error:
+            line = f'dlopen of "{options.map_library}" failed'
+            raise StartFailed(str(error), line, usage=True) from error
+        try:
+            self.log = Log(options.program, options.log_facility, log_level(options))
+        except LogOpenFailed as error:
+            raise StartFailed(
+                f"log_facility {options.log_facility!r}: {error}",
+                str(error),
+                "Fatal error opening logger. Exiting.",
+            ) from error
+        try:
+            self._master_user = read_master_user(options)
+        except ValueError as error:
+            raise StartFailed(str(error)) from error
+        self.ids = self._find_ids()
+        self._say_starting()
+        self._listening: Listening | None = None
+        self._outgoing: Destinations | None = None
+        self._load_tls()
+        self.turn = SharedTurn()
+
+    def service(self, authenticate: Authenticate | None) -> Service:
+        """What sessions are given, with the map of now.
+
+        Args:
+            authenticate: local authentication, None where there is none.
+        """
+        return make_service(
+            *(self.options, self.log, self.map, self.turn, self._listening, self._outgoing),
+            authenticate=authenticate,
+            master_user=self._master_user,
+        )
+
+    def _find_ids(self) -> Ids | None:
+        if os.geteuid() != 0:
+            return None
+        try:
+            return privileges.find(self.options.username, self.options.group)
+        except NoSuchUser as error:
+            self.log.error("Fatal error setting group and userid. Exiting.")
+            raise StartFailed(str(error)) from error
+
+    def _tell(self, trouble: str) -> None:
+        """Trouble of the map that does not keep it from answering."""
+        self.log.error(f"map: {escape(trouble)}")
+
+    def _say_starting(self) -> None:
+        options = self.options
+        if options.debug or not (options.quiet or options.is_foreground):
+            self.log.info(f"Starting perdition version={__version__} protocol={options.protocol}")
+        if options.debug:
+            for line in render.dump(options, node_name()):
+                self.log.info(line)
+
+    def _load_tls(self) -> None:
+        try:
+            if listens_with_tls(self.options):
+                self._listening = listening_context(self.options)
+                for warning in self._listening.warnings:
+                    self.log.warning(warning)
+                for note in self._listening.notes:
+                    self.log.info(note)
+            self._outgoing = Destinations(
+                self.options,
+                needed=goes_out_with_tls(self.options),
+                known=known_parameters(self.options),
+            )
+            for warning in self._outgoing.warnings:
+                self.log.warning(warning)
+        except TlsSetupError as error:
+            for line in error.log_lines:
+                self.log.error(line)
+            raise StartFailed(str(error)) from error
+
+    def reopen_log(self) -> bool:
+        """Open the log again.
+
+        Returns:
+            Whether it is another file now.
+        """
+        try:
+            self.log.reopen()
+        except LogOpenFailed as error:
+            self.log.error(f"log_facility {self.options.log_facility!r}: {error}: not reopened")
+            return False
+        self.log.info("Reopened logger")
+        return self.log.is_file
+
+    def read_map_again(self) -> bool:
+        """Open the map again; the one of before stays in use where that fails.
+
+        Returns:
+            Whether there is a new one.
+        """
+        options = self.options
+        told = render.redact(options.map_library, options.map_library_opt) or "(null)"
+        self.log.info(f'Reloading map library "{options.map_library}" with options "{told}"')
+        try:
+            new = configured_map(options, self.map_option, self._tell)
+        except MapFailed as error:
+            self.log.error(f"map: {error}: the one of before stays in use")
+            return False
+        self.map.replace(new)
+        return True
+
+    def read_crl_again(self) -> bool:
+        """Read the lists of revoked certificates again; else those of before stay in use.
+
+        Returns:
+            Whether they have been read.
+        """
+        if self._listening is None or not self._listening.crl_file:
+            return False
+        try:
+            for warning in self._listening.read_crl_again():
+                self.log.warning(warning)
+        except TlsSetupError as error:
+            self.log.error(f"{error}: the lists of before stay in use")
+            return False
+        return True
