@@ -77,7 +77,7 @@ def escape(text: str) -> str:
 
 def escape_name(text: str) -> str:
     """The same of a name or password: the beginning of a long one."""
-    shown = escape(text)
+    shown = UNSAFE.sub(in_octal, text)
     return shown if len(shown) <= NAME_LIMIT else f"{shown[:NAME_LIMIT]}..."
 
 

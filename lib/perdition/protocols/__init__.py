@@ -65,7 +65,7 @@ class Terms(NamedTuple):
 
     def takes_no_login(self, in_tls: bool, /) -> bool:
         """Whether every log-in is refused in this state of the link."""
-        return self.login_disabled or self.must_start_tls(in_tls)
+        return self.login_disabled or (self.tls_listen_force and not in_tls)
 
 
 class Exchange(NamedTuple):

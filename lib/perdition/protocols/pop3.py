@@ -32,12 +32,13 @@ CAPA_LIMIT = 256
 COMMAND_SIZE = 4
 # RFC 2449 section 4, the end of the line included: what a longer line has is sent when asked for.
 COMMAND_LIMIT = 255
+WORD_LIMIT = COMMAND_LIMIT - len(b"PASS \r\n")
 # A NUL would end it in SASL PLAIN.
 NAME = re.compile(rb"[^ \0]+")
 # What USER and PASS cannot say.
 BREAKING = re.compile(rb"[\0\r\n]")
 # Dovecot's word for it, in the greetings of those who take XCLIENT from us.
-XCLIENT_CODE = "[XCLIENT] "
+XCLIENT_CODE = b"[XCLIENT] "
 XCLIENT = "XCLIENT ADDR PORT SESSION TTL"
 
 
@@ -70,10 +71,10 @@ class ClientSide:
             match word.upper():
                 case b"":
                     sorry(b"-ERR Null command, mate")
-                case b"USER" if NAME.fullmatch(argument) and self._takes_no_login():
-                    # Refused and logged now, not when the password has been sent for nothing.
-                    return Login(decode(argument), b"")
                 case b"USER" if NAME.fullmatch(argument):
+                    if self.terms.takes_no_login(self.in_tls) and not self.terms.compat:
+                        # Refused and logged now; 2.2 does it when the password has been sent.
+                        return Login(decode(argument), b"")
                     user = argument
                     say(b"+OK USER " + user + b" set, mate")
                 case b"USER":
@@ -165,10 +166,6 @@ class ClientSide:
             self._sorry(b"-ERR AUTH cancelled, mate")
         return None
 
-    def _takes_no_login(self) -> bool:
-        """Whether any log-in would be refused, which 2.2 says after the password only."""
-        return not self.terms.compat and self.terms.takes_no_login(self.in_tls)
-
     def _mechanisms(self) -> tuple[str, ...]:
         """The mechanisms to announce: none where a log-in would be refused."""
         if self.terms.takes_no_login(self.in_tls):
@@ -219,8 +216,8 @@ class ClientSide:
 @functools.lru_cache(maxsize=64)
 def greeting(host: str, token: str, is_trusted: bool, /) -> bytes:
     """The greeting, with host as our name."""
-    code = XCLIENT_CODE if is_trusted else ""
-    return encode(f"+OK {code}POP3 perditon ready on {host} {token}")
+    code = XCLIENT_CODE if is_trusted else b""
+    return b"+OK %bPOP3 perditon ready on %b" % (code, encode(f"{host} {token}"))
 
 
 NO_SASL = Verdict(False, protocols.NO_MECHANISM, delays=2)
@@ -244,7 +241,7 @@ class ServerSide:
         greeting = yield from self.wire.read_line(LINE_LIMIT)
         if not _is_ok(greeting) or _is_ours(greeting, self.terms.token):
             return Verdict(False, protocols.NEGOTIATION_FAILED)
-        self.takes_xclient = XCLIENT_CODE.encode() in greeting
+        self.takes_xclient = XCLIENT_CODE in greeting
         if not self.terms.tls_outgoing:
             return READY
         if b"STLS" in (yield from self._capabilities()):
@@ -261,12 +258,11 @@ class ServerSide:
         # What it said out of turn would be taken for the answer.
         self.wire.take_unread()
         user = encode(login.user)
-        can_say = not (BREAKING.search(user) or BREAKING.search(login.password))
-        if login.exchange is not None or login.authorisation is not None or not can_say:
+        said = user + login.password
+        if login.exchange is not None or login.authorisation is not None or BREAKING.search(said):
             return (yield from self._authenticate(login))
-        is_long = max(len(user), len(login.password)) > COMMAND_LIMIT - len(b"PASS \r\n")
-        is_ascii = user.isascii() and login.password.isascii()
-        if not self.terms.compat and (is_long or not is_ascii):
+        is_long = len(said) > WORD_LIMIT and max(len(user), len(login.password)) > WORD_LIMIT
+        if not self.terms.compat and (is_long or not said.isascii()):
             # RFC 6856 section 2 has them in ASCII alone, and what a command may hold is little.
             # Where there is nothing better, they go as they are.
             answer = yield from self._authenticate(login)

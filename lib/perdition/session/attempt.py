@@ -50,6 +50,8 @@ class Attempt:
         self.login = login
         self.server_item = ServerItem("", "(null)", "(null)")
         self.server_secure = "ssl" if session.service.ssl_outgoing else "plaintext"
+        # As they are with that server.
+        self.terms = session.service.terms
         # How the real server is told who the client is.
         self.identity_form = "none"
 
@@ -76,7 +78,8 @@ class Attempt:
         channel = self.session.channel
         if self.service.terms.takes_no_login(channel.secure != "plaintext"):
             return Verdict(False, protocols.LOGIN_DISABLED)
-        if max(len(self.login.user), len(self.login.routing_name)) > sasl.NAME_LIMIT:
+        login = self.login
+        if len(login.user) > sasl.NAME_LIMIT or len(login.authorisation or "") > sasl.NAME_LIMIT:
             # Of nobody, and some maps take minutes to see that: (.*)@(.*) of posix_regex.
             self.server_item = self.service.backends.nameless(())
             return Verdict(False, protocols.NO_SERVER)
@@ -118,9 +121,10 @@ class Attempt:
         login = self.login
         for item in candidates:
             self.server_item = item
-            begins_with_tls = self.service.ssl_outgoing
+            begins_with_tls, self.terms = self.service.ssl_outgoing, self.service.terms
             if item.options is not None:
                 begins_with_tls = self.service.begins_with_tls(item)
+                self.terms = self.service.terms_with(item)
             self.server_secure = "ssl" if begins_with_tls else "plaintext"
             self.login = self.service.finder.login_for(login, item)
             try:
@@ -195,11 +199,9 @@ class Attempt:
         told = NOBODY
         if session.client.pairs or self.identity_form != "none":
             told = introduction.spoken(session, self.identity_form)
-        has_own = self.server_item.options is not None
-        terms = service.terms_with(self.server_item) if has_own else service.terms
         server = service.dialogues.server(
             wire,
-            terms,
+            self.terms,
             client=session.wire,
             tags=session.tags,
             introduction=told,
@@ -277,19 +279,29 @@ class Attempt:
                 self.log.warning(f"{error}: {self.who()}")
                 return Verdict(False, protocols.REFUSED)
         outcome = converse(server.log_in(login), wire, channel)
-        if isinstance(outcome, Challenge) and login.exchange is None:
+        if not isinstance(outcome, Challenge):
+            return outcome
+        if login.exchange is None:
             raise ProtocolError("it asks for more than name and password")
+        return self.go_between(server, wire, channel, outcome)
+
+    def go_between(
+        self, server: ServerSide, wire: Wire, channel: Channel, challenge: Challenge
+    ) -> Verdict:
+        """Hand on what client and real server say to each other, until the latter has decided."""
         is_cancelled = False
         for _ in range(MOST_CHALLENGES):
-            if not isinstance(outcome, Challenge):
-                if is_cancelled:
-                    # Whatever the real server makes of that.
-                    return outcome._replace(accepted=False, status=protocols.CANCELLED)
-                return outcome
             # A real server that goes on to ask is told again.
-            response = None if is_cancelled else self.ask_client(outcome)
+            response = None if is_cancelled else self.ask_client(challenge)
             is_cancelled = response is None
             outcome = converse(server.respond(response), wire, channel)
+            if isinstance(outcome, Challenge):
+                challenge = outcome
+            elif is_cancelled:
+                # Whatever the real server makes of that.
+                return outcome._replace(accepted=False, status=protocols.CANCELLED)
+            else:
+                return outcome
         raise ProtocolError("no end of an exchange")
 
     def ask_client(self, challenge: Challenge) -> bytes | None:
@@ -314,8 +326,7 @@ class Attempt:
         while True:
             match converse(server.negotiate(), wire, channel):
                 case Ready():
-                    terms = self.service.terms_with(self.server_item)
-                    if terms.tls_outgoing and channel.secure == "plaintext":
+                    if self.terms.tls_outgoing and channel.secure == "plaintext":
                         self.log.warning(
                             f"real server {self.server_item}: tls_outgoing is set, but it offers "
                             "no TLS: the connection is not encrypted"
