@@ -1,5 +1,7 @@
 """What proxies say of their clients, in ID and XCLIENT."""
 
+import base64
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,6 +11,7 @@ from perdition.protocols import (
     Login,
     ProtocolError,
     Terms,
+    Verdict,
     imap4,
     imap4_server,
     managesieve,
@@ -312,6 +315,12 @@ SAID_ID = b"flim07 " + ID[:-1] + b' "name" "x")\r\n'
             SAID_ID + b"flim08 LOGIN {3}\r\nann {6}\r\nsesame\r\n",
         ),
         (
+            b"* OK [CAPABILITY ID AUTH=PLAIN SASL-IR] hi\r\n",
+            [b'* ID ("name" "y")\r\nflim07 OK\r\nflim08 OK [CAPABILITY X]\r\n'],
+            True,
+            SAID_ID + b"flim08 AUTHENTICATE PLAIN AGFubgBzZXNhbWU=\r\n",
+        ),
+        (
             b"* OK [CAPABILITY LITERAL+] hi\r\n",
             [b"* ID NIL\r\nflim07 OK [CAPABILITY X]\r\n"],
             False,
@@ -332,6 +341,23 @@ def test_real_servers_are_told_without_a_round_trip(
     assert said(wire) == words
     # Of what the server says of itself the client hears only what nobody has asked for.
     assert said(client) == (b"* ID NIL\r\n" if b"* ID NIL" in answers[0] else b"")
+
+
+@pytest.mark.parametrize("user", ["ann", "a" * 300])
+def test_xclient_comes_before_auth(user: str) -> None:
+    wire = Wire()
+    side = pop3.ServerSide(wire, Terms("", "", ""), INTRODUCTION)
+    play(side.negotiate(), wire, [b"+OK [XCLIENT] hi\r\n"])
+    capabilities, updated = b"+OK\r\nSASL PLAIN\r\n.\r\n", b"+OK Updated\r\n"
+    message = base64.b64encode(b"boss\0%b\0sesame" % user.encode())
+    is_long = len(user) > 200
+    answers = [capabilities, updated + (b"+ \r\n" if is_long else b"+OK\r\n"), b"+OK\r\n"]
+    verdict = play(side.log_in(Login(user, b"sesame", "boss")), wire, answers)
+    assert isinstance(verdict, Verdict)
+    assert verdict.accepted
+    assert side.was_told
+    command = b"AUTH PLAIN" + (b"\r\n" if is_long else b" ") + message + b"\r\n"
+    assert said(wire) == b"CAPA\r\n" + XCLIENT + b"\r\n" + command
 
 
 def test_nothing_is_said_where_there_is_nothing_to_say() -> None:

@@ -188,6 +188,63 @@ def test_version_2_says_whose_certificate_the_client_has(
             assert tls[2:] == ("client", True)
 
 
+@pytest.mark.parametrize("implicit", [True, False], ids=["ssl", "starttls"])
+def test_the_header_names_what_the_client_asked_for_in_tls(
+    start: Start, files: Options, trusting: ssl.SSLContext, server: ScriptedServer, implicit: bool
+) -> None:
+    options = {
+        "outgoing_server": f"{HOST}:{server.port}",
+        "outgoing_client_identity": "proxy_v2",
+        "ssl_mode": "ssl_listen" if implicit else "tls_listen",
+    }
+    program = start("POP3", {**options, **files})
+    trusting.set_alpn_protocols(["pop3"])
+    with program.connect() as plain:
+        if not implicit:
+            read_line(plain)
+            plain.sendall(b"STLS\r\n")
+            read_line(plain)
+        with trusting.wrap_socket(plain, server_hostname="mail.example.org") as sock:
+            if implicit:
+                read_line(sock)
+            sock.sendall(b"USER ann\r\nPASS sesame\r\n")
+            read_line(sock)
+            more = header_of(server.accept()).more
+            cipher = sock.cipher()
+            assert cipher is not None
+            assert more.tls == TlsSeen(sock.version() or "", cipher[0], "", False)
+            assert (more.authority, more.alpn) == ("mail.example.org", b"pop3")
+
+
+def test_each_real_server_is_told_in_its_own_way(start: Start, tmp_path: Path) -> None:
+    with ScriptedServer() as first, ScriptedServer() as second, ScriptedServer() as third:
+        popmap = tmp_path / "re"
+        popmap.write_text(
+            f"^ann: {HOST}:{first.port};client=proxy_v1\n^bob: localhost:{second.port}\n"
+        )
+        options = {
+            "map_library": "posix_regex",
+            "map_library_opt": str(popmap),
+            "outgoing_server": f"{HOST}:{third.port}",
+            "outgoing_destinations": "localhost;client=proxy_v2",
+        }
+        program = start("POP3", options)
+        for user, server, version_said in ("ann", first, 1), ("bob", second, 2), ("carl", third, 0):
+            with program.connect() as sock:
+                ours = sock.getsockname()
+                read_line(sock)
+                sock.sendall(b"USER %b\r\nPASS sesame\r\n" % user.encode())
+                read_line(sock)
+                there = server.accept()
+                if version_said:
+                    header = header_of(there)
+                    assert header.ends is not None
+                    assert header.ends[:2] == ours
+                    assert (header.more.ttl is not None) == (version_said == 2)
+                there.sendall(b"+OK ready\r\n")
+                assert read_line(there) == b"USER %b\r\n" % user.encode()
+
+
 def test_what_a_load_balancer_says_is_handed_on_whole(start: Start, server: ScriptedServer) -> None:
     options = {
         "outgoing_server": f"{HOST}:{server.port}",
