@@ -1,11 +1,12 @@
 """UNAUTHENTICATE in the running program: we are client and real server."""
 
 import socket
+import ssl
 
 import pytest
 
 from support.processes import HOST
-from support.program import Perdition, Start
+from support.program import Options, Perdition, Start
 from support.scripted import ScriptedServer, Sock, read_all, read_line
 
 pytestmark = pytest.mark.system
@@ -26,9 +27,13 @@ BYE = {
 }
 
 
-def log_in(proxy: Perdition, protocol: str, server: ScriptedServer) -> tuple[Sock, Sock]:
+def log_in(
+    proxy: Perdition, protocol: str, server: ScriptedServer, tls: ssl.SSLContext | None
+) -> tuple[Sock, Sock]:
     """A client that is logged in, and the real server's end."""
     client = socket.create_connection((HOST, proxy.port), 30)
+    if tls is not None:
+        client = tls.wrap_socket(client, server_hostname=HOST)
     line = read_line(client)
     while not line.startswith((b"* OK", b"OK")):
         line = read_line(client)
@@ -50,13 +55,21 @@ def log_in(proxy: Perdition, protocol: str, server: ScriptedServer) -> tuple[Soc
 
 @pytest.mark.parametrize("protocol", GREETING)
 @pytest.mark.parametrize("is_let_through", [False, True])
+@pytest.mark.parametrize("in_tls", [False, True])
 def test_unauthenticate_is_let_through_if_an_option_says_so(
-    start: Start, protocol: str, is_let_through: bool
+    start: Start,
+    files: Options,
+    trusting: ssl.SSLContext,
+    protocol: str,
+    is_let_through: bool,
+    in_tls: bool,
 ) -> None:
     with ScriptedServer() as server:
         more = {"outgoing_server": f"{HOST}:{server.port}", "unauthenticate": is_let_through}
+        if in_tls:
+            more |= {**files, "ssl_mode": "ssl_listen"}
         proxy = start(protocol, more)
-        client, real = log_in(proxy, protocol, server)
+        client, real = log_in(proxy, protocol, server, trusting if in_tls else None)
         with client:
             client.sendall(b"x NOOP\r\n")
             assert read_line(real) == b"x NOOP\r\n"
