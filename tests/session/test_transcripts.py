@@ -72,8 +72,10 @@ class Servers:
             raise ConnectFailed("down")
         if self.ours is not None:
             self.ours.close()
-        self.ours, theirs = socket.socketpair()
-        self.ours.settimeout(10)
+        ours, theirs = socket.socketpair()
+        ours.settimeout(10)
+        # Only now: the test may close what it finds here.
+        self.ours = ours
         self.connected.set()
         return theirs
 

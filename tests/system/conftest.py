@@ -21,9 +21,9 @@ def pki(tmp_path_factory: pytest.TempPathFactory) -> Pki:
     return Pki(tmp_path_factory.mktemp("pki"))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def trusting(pki: Pki) -> ssl.SSLContext:
-    """What clients use that know the authority of our certificates."""
+    """What clients use that know the authority of our certificates; the test's own to change."""
     return ssl.create_default_context(cafile=pki.file("ca"))
 
 
