@@ -179,6 +179,8 @@ class Site(Machine):
         found = [re.fullmatch(r"(<\d+>)[A-Z].{14} (\S+)\[\d+\]: (.*)\n?\0?", each) for each in log]
         lines = ["{} {} {}".format(*each.groups()) for each in found if each]
         assert len(lines) == len(log), log
+        # A daemon serves before it says that it listens.
+        lines = [each for each in lines if "Listening with" not in each]
         # Dovecot says how long it took in more or fewer octets.
         lines = [re.sub(r"(?<= sent=)\d+$", "...", each) for each in lines]
         return Heard(transcript, [each.replace(f":{ours}", ":PORT") for each in lines])

@@ -211,23 +211,30 @@ def test_a_log_in_that_fails_is_shown(
     account = stage.server.account._replace(password="wrong")
     assert not shows_good(stage, protocol, stage.server._replace(account=account))
     assert f"  ann {protocol}: " in capsys.readouterr().out
+    assert stage.log.next(protocol, "ann").status == "failed: Re-Authentication Failure"
 
 
-@pytest.fixture
-def pop3(stage: Stage) -> Iterator[poplib.POP3]:
-    client = poplib.POP3(HOST, stage.server.ports["POP3"], timeout=SECONDS)
+@contextlib.contextmanager
+def connected(server: RealServer) -> Iterator[poplib.POP3]:
+    client = poplib.POP3(HOST, server.ports["POP3"], timeout=SECONDS)
     with contextlib.closing(client):
         yield client
 
 
-def log_in(client: poplib.POP3, stage: Stage) -> None:
-    client.user(stage.server.account.user)
-    client.pass_(stage.server.account.password)
+@pytest.fixture
+def pop3(stage: Stage) -> Iterator[poplib.POP3]:
+    with connected(stage.server) as client:
+        yield client
+
+
+def log_in(client: poplib.POP3, server: RealServer) -> None:
+    client.user(server.account.user)
+    client.pass_(server.account.password)
 
 
 def test_the_pop3_server_shows_the_mailbox(stage: Stage, pop3: poplib.POP3) -> None:
     assert pop3.capa() == {"USER": [], "UIDL": [], "TOP": []}
-    log_in(pop3, stage)
+    log_in(pop3, stage.server)
     mail = stage.server.account.mail()
     assert pop3.stat() == (3, sum(map(len, mail)))
     assert pop3.list()[1] == [b"%d %d" % (at, len(each)) for at, each in enumerate(mail, 1)]
@@ -242,20 +249,22 @@ def test_the_pop3_server_shows_the_mailbox(stage: Stage, pop3: poplib.POP3) -> N
     pop3.quit()
 
 
-def test_the_pop3_server_deletes_at_quit(stage: Stage, pop3: poplib.POP3) -> None:
-    log_in(pop3, stage)
-    pop3.dele(1)
-    with pytest.raises(poplib.error_proto, match="no such message"):
-        pop3.retr(1)
-    assert pop3.stat()[0] == 2
-    pop3.rset()
-    assert pop3.stat()[0] == 3
-    pop3.dele(3)
-    pop3.quit()
-    again = poplib.POP3(HOST, stage.server.ports["POP3"], timeout=SECONDS)
-    with contextlib.closing(again):
-        log_in(again, stage)
-        assert again.stat()[0] == 2
+def test_the_pop3_server_deletes_at_quit(tmp_path: Path) -> None:
+    # One of its own: what is deleted is gone.
+    with real_server(demo.ACCOUNTS[0], tmp_path / "stderr") as server:
+        with connected(server) as pop3:
+            log_in(pop3, server)
+            pop3.dele(1)
+            with pytest.raises(poplib.error_proto, match="no such message"):
+                pop3.retr(1)
+            assert pop3.stat()[0] == 2
+            pop3.rset()
+            assert pop3.stat()[0] == 3
+            pop3.dele(3)
+            pop3.quit()
+        with connected(server) as again:
+            log_in(again, server)
+            assert again.stat()[0] == 2
 
 
 @pytest.mark.parametrize("command", ["STAT", "RETR 1", "FROB"])
@@ -268,6 +277,6 @@ def test_the_pop3_server_wants_a_log_in_first(pop3: poplib.POP3, command: str) -
 def test_the_pop3_server_refuses_what_is_wrong(
     stage: Stage, pop3: poplib.POP3, command: str
 ) -> None:
-    log_in(pop3, stage)
+    log_in(pop3, stage.server)
     with pytest.raises(poplib.error_proto, match=r"unknown command|no such message"):
         pop3._shortcmd(command)
