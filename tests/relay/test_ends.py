@@ -50,7 +50,7 @@ def end(stream: Stream) -> Iterator[tuple[End, socket.socket]]:
 
 
 def read(end: End) -> int:
-    return end.read_into(memoryview(bytearray(2 * SIZE)), SIZE, memoryview(bytearray(SIZE)))
+    return end.hand_on(memoryview(bytearray(2 * SIZE)), memoryview(bytearray(SIZE)))
 
 
 def test_what_tls_has_to_say_by_itself_is_said_at_once(

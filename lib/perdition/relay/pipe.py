@@ -10,7 +10,7 @@ class Pipe:
     """Octets on their way, bounded: the source is not read while any are pending.
 
     Attributes:
-        pending: what the sink is to get next.
+        pending: what the source gave and the sink has not taken: it is to get that next.
         total: octets that went through, or will.
         source_ended: the source has nothing more to give.
         ended: the sink was told so.
@@ -27,11 +27,6 @@ class Pipe:
         self.source_ended = False
         self.ended = False
         self.is_spliced = False
-
-    def received(self, data: bytes) -> None:
-        """Take what the source gave and the sink has not taken; only while nothing is pending."""
-        self.pending = data
-        self.reads_less()
 
     def reads_less(self) -> None:
         """Not much comes at a time, or not all of it is taken."""

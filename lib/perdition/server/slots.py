@@ -97,8 +97,12 @@ class Slot:
     @property
     def is_ahead(self) -> bool:
         """Whether the worker has more than its share of the connections."""
+        number = self._number[0]
+        if number <= SOME:
+            # As is nearly always so where they come and go: no need to look at the others.
+            return False
         shares = self._slots.shares()
-        return self._number[0] * len(shares) > sum(shares) * AHEAD + SOME * len(shares)
+        return number * len(shares) > sum(shares) * AHEAD + SOME * len(shares)
 
     def raise_to(self, number: int, limit: int) -> bool:
         """Set it to one more than before, if all together are not over the limit (0: none) then."""

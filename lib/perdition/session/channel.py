@@ -190,10 +190,13 @@ class Channel:
             TlsFailed: there is no TLS, or not with that peer.
         """
         self.stream = stream = tls.start(name)
-        if early:
-            stream.feed(early)
         self.patience.begin(self._descriptor, self.timeout)
         try:
+            if early:
+                stream.feed(early)
+            elif stream.tls.server_side:
+                # The client speaks first.
+                stream.feed(self.sock.recv(RECEIVE_SIZE))
             while not stream.handshake():
                 self._send_unsent(stream)
                 stream.feed(self.sock.recv(RECEIVE_SIZE))

@@ -123,7 +123,7 @@ def pipe(data: bytes) -> None:
         if each.wants_read:
             chunk = choices.word(40)
             came += chunk
-            each.received(chunk)
+            each.pending = chunk
         else:
             count = min(choices.octet(), len(each.pending))
             went += bytes(each.pending[:count])
