@@ -67,6 +67,7 @@ def test_files_may_be_named_from_where_the_program_is_started(
     (tmp_path / "popmap").write_text(f"^ann: {HOST}:{dovecot.ports['imaps']}\n")
     proxy.kill(SIGHUP)
     wait_until(lambda: serves(proxy, trusting), SECONDS, "the new map is used")
+    proxy.wait_log("Read certificates again$")
     proxy.kill(SIGTERM)
     proxy.wait_end(SECONDS)
     assert not proxy.pid_path.exists()

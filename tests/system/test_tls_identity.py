@@ -8,15 +8,15 @@ import signal
 import ssl
 import subprocess
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from support.certificates import Certified, Pki, certify, pem, revoking
-from support.clients import Imap
-from support.dovecot import PASSWORD
+from support.certificates import Certified, Pki, certificates_pem, certify, pem, revoking
+from support.clients import Imap, Refused
+from support.dovecot import PASSWORD, Dovecot
 from support.processes import HOST, require, wait_until
 from support.program import Options, Perdition, Start, checked
 from system.conftest import Routes
@@ -79,6 +79,59 @@ def test_a_client_is_shown_the_certificate_of_the_name_it_asks_for(
     shown = openssl(listen(), *words)
     assert shown.returncode == 0, shown.stderr
     assert re.search(r'^subject=CN ?= ?"?(.*?)"?$', shown.stdout, re.MULTILINE)[1] == subject  # type: ignore[index]
+
+
+def subject_of(proxy: Perdition, name: str) -> str:
+    """Whose certificate a client is shown that asks for that name."""
+    found = re.search(r"^subject=CN ?= ?(.*)$", openssl(proxy, "-servername", name).stdout, re.M)
+    return found[1] if found else ""
+
+
+def test_renewed_certificates_are_shown_from_hup_on_and_useless_ones_are_not(
+    listen: Listen, pki: Pki, folder: Path
+) -> None:
+    proxy = listen()
+    star = folder / "star.pem"
+    assert subject_of(proxy, "b.example.org") == "star"
+    star.write_bytes(b"nothing")
+    proxy.kill(signal.SIGHUP)
+    proxy.wait_log(
+        f"{star}: no certificate in PEM form .*: the certificates of before stay in use$"
+    )
+    assert subject_of(proxy, "b.example.org") == "star"
+    star.write_bytes(pem(certify("star, renewed", pki.ca, names=["*.example.org"])))
+    (folder / "new.pem").write_bytes(pem(certify("new", pki.ca, names=["new.example.net"])))
+    proxy.kill(signal.SIGHUP)
+    proxy.wait_log("Read certificates again$")
+    # The workers of before go on until the new ones are there.
+    wait_until(
+        lambda: subject_of(proxy, "b.example.org") == '"star, renewed"', SECONDS, "the renewed one"
+    )
+    wait_until(lambda: subject_of(proxy, "new.example.net") == "new", SECONDS, "a new one")
+
+
+def test_authorities_of_real_servers_are_read_again_at_hup(
+    start: Start, dovecots: tuple[Dovecot, Dovecot], pki: Pki, tmp_path: Path
+) -> None:
+    authority = tmp_path / "ca.pem"
+    authority.write_bytes(certificates_pem(certify("Another", ca=True)))
+    options = {
+        "outgoing_server": f"{HOST}:{dovecots[0].ports['imaps']}",
+        "ssl_mode": "ssl_outgoing",
+        "ssl_ca_file": str(authority),
+    }
+    proxy = start("IMAP4", options)
+
+    def is_served() -> bool:
+        with suppress(Refused, OSError, EOFError), closing(Imap(proxy.port)) as client:
+            client.log_in("ann-again", PASSWORD)
+            return True
+        return False
+
+    assert not is_served()
+    authority.write_bytes(certificates_pem(pki.ca))
+    proxy.kill(signal.SIGHUP)
+    wait_until(is_served, SECONDS, "the new authority is known")
 
 
 def test_curl_finds_its_name_in_the_certificate(listen: Listen, pki: Pki) -> None:
@@ -155,7 +208,9 @@ def test_a_revoked_client_is_refused_from_hup_on_and_the_log_says_why(
     assert is_let_in(proxy, bob)
     crl.write_bytes(b"nothing")
     proxy.kill(signal.SIGHUP)
-    proxy.wait_log(f"ssl_crl_file {crl}: nothing in PEM .*: the lists of before stay in use$")
+    proxy.wait_log(
+        f"ssl_crl_file {crl}: nothing in PEM .*: the certificates of before stay in use$"
+    )
     crl.write_bytes(revoking(pki.ca, people["bob"], days=(0, 10)))
     proxy.kill(signal.SIGHUP)
     # The workers of before go on until the new ones are there.

@@ -14,12 +14,14 @@ from pathlib import Path
 import pytest
 
 from perdition.tls import LISTENING_FAILED, OUTGOING_FAILED, TlsSetupError
+from perdition.tls.files import Passphrase
 from perdition.tls.listening import listening_context
 from perdition.tls.outgoing import outgoing
 from support.certificates import PASSPHRASE
 from tls.conftest import (
     KEY,
     MISSING,
+    Settings,
     connect,
 )
 
@@ -186,6 +188,31 @@ def test_passphrase_is_read_from_a_descriptor_up_to_the_line(listening):
         # Left open: a reader that waits for the end would wait forever.
         os.write(write, PASSPHRASE + b"\n")
         listening(key_file="encrypted key", passphrase_fd=read)
+    finally:
+        os.close(read)
+        os.close(write)
+
+
+def test_another_passphrase_is_read_from_its_file(phrase):
+    found = Passphrase(Settings(ssl_passphrase_file=phrase(b"first\n")))
+    assert found() == b"first"
+    phrase(b"second\n")
+    assert found() == b"first"
+    found.read_again()
+    assert found() == b"second"
+
+
+def test_passphrase_of_a_descriptor_is_kept_and_never_asked_for_again():
+    read, write = os.pipe()
+    try:
+        os.write(write, b"first\nsecond\n")
+        asked, spared = (Passphrase(Settings(ssl_passphrase_fd=read)) for _ in range(2))
+        assert asked() == b"first"
+        for each in (asked, spared):
+            each.read_again()
+        assert asked() == b"first"
+        with pytest.raises(TlsSetupError, match="there is no pass phrase"):
+            spared()
     finally:
         os.close(read)
         os.close(write)

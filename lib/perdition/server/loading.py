@@ -3,7 +3,9 @@
 It logs the lines of logging.md section 4 about that.
 """
 
+import contextlib
 import os
+from pathlib import Path
 
 from perdition import __version__
 from perdition.backends import SharedTurn
@@ -27,6 +29,7 @@ from perdition.server.service import (
 from perdition.session.service import Authenticate, Service
 from perdition.tls import TlsSetupError
 from perdition.tls.destinations import Destinations
+from perdition.tls.files import Passphrase
 from perdition.tls.handshakes import Listening
 from perdition.tls.listening import listening_context
 
@@ -83,9 +86,19 @@ class Loaded:
             raise StartFailed(str(error)) from error
         self.ids = self._find_ids()
         self._say_starting()
+        # What relative names count from, at HUP as well; by then we are in another one.
+        self._directory = Path("/")
+        with contextlib.suppress(OSError):
+            self._directory = Path.cwd()
+        self._phrase = Passphrase(options)
         self._listening: Listening | None = None
         self._outgoing: Destinations | None = None
-        self._load_tls()
+        try:
+            self._load_tls()
+        except TlsSetupError as error:
+            for line in error.log_lines:
+                self.log.error(line)
+            raise StartFailed(str(error)) from error
         self.turn = SharedTurn()
 
     def service(self, authenticate: Authenticate | None) -> Service:
@@ -122,24 +135,26 @@ class Loaded:
                 self.log.info(line)
 
     def _load_tls(self) -> None:
-        try:
-            if listens_with_tls(self.options):
-                self._listening = listening_context(self.options)
-                for warning in self._listening.warnings:
-                    self.log.warning(warning)
-                for note in self._listening.notes:
-                    self.log.info(note)
-            self._outgoing = Destinations(
-                self.options,
-                needed=goes_out_with_tls(self.options),
-                known=known_parameters(self.options),
-            )
-            for warning in self._outgoing.warnings:
+        """Make the contexts of both sides.
+
+        Raises:
+            TlsSetupError: something is missing or wrong; those of before are still there then.
+        """
+        listening = None
+        if listens_with_tls(self.options):
+            listening = listening_context(self.options, self._phrase)
+            for warning in listening.warnings:
                 self.log.warning(warning)
-        except TlsSetupError as error:
-            for line in error.log_lines:
-                self.log.error(line)
-            raise StartFailed(str(error)) from error
+            for note in listening.notes:
+                self.log.info(note)
+        outgoing = Destinations(
+            self.options,
+            needed=goes_out_with_tls(self.options),
+            known=known_parameters(self.options),
+        )
+        for warning in outgoing.warnings:
+            self.log.warning(warning)
+        self._listening, self._outgoing = listening, outgoing
 
     def reopen_log(self) -> bool:
         """Open the log again.
@@ -172,18 +187,26 @@ class Loaded:
         self.map.replace(new)
         return True
 
-    def read_crl_again(self) -> bool:
-        """Read the lists of revoked certificates again; else those of before stay in use.
+    def read_certificates_again(self) -> bool:
+        """Read certificates, keys, authorities and lists of revoked ones again.
+
+        Those of before stay in use, all of them, where that fails.
 
         Returns:
-            Whether they have been read.
+            Whether there are new ones; not where only values of the map ask for TLS.
         """
-        if self._listening is None or not self._listening.crl_file:
-            return False
+        self._phrase.read_again()
+        # It may have gone, which is no matter to names that are not relative.
+        with contextlib.suppress(OSError):
+            os.chdir(self._directory)
         try:
-            for warning in self._listening.read_crl_again():
-                self.log.warning(warning)
+            self._load_tls()
         except TlsSetupError as error:
-            self.log.error(f"{error}: the lists of before stay in use")
+            self.log.error(f"{error}: the certificates of before stay in use")
             return False
+        finally:
+            os.chdir("/")
+        if self._listening is None and not goes_out_with_tls(self.options):
+            return False
+        self.log.info("Read certificates again")
         return True

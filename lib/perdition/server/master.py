@@ -258,22 +258,22 @@ class Master:
 
         The other options stay as they are; workers of before go on with their sessions.
         """
-        if not self._read_again():
+        has_map = self._read_again()
+        if not self.loaded.read_certificates_again() and not has_map:
             return
         for place in self.children.retire(RETIRE):
             self._fork(place, signals)
 
     def _read_again(self) -> bool:
-        """Open the log again, and read the map and the lists of revoked certificates.
+        """Open the log and the map again.
 
         Returns:
-            Whether there is something new for workers.
+            Whether there is a new map.
         """
         if self.loaded.reopen_log() and self.log.descriptor is not None:
             # The workers may not open it themselves.
             self.children.send_descriptor(LOG, self.log.descriptor)
-        has_map = self.loaded.read_map_again()
-        return self.loaded.read_crl_again() or has_map
+        return self.loaded.read_map_again()
 
     def _end(self, numbers: list[int], signals: Signals) -> int:
         """Told to end: sessions go on in their workers after TERM, and end with anything else."""

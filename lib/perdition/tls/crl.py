@@ -16,7 +16,7 @@ OPTION = "ssl_crl_file"
 
 
 def load(context: ssl.SSLContext, file: str) -> None:
-    """Have clients' certificates looked up in the lists of a file; call it again for newer ones.
+    """Have clients' certificates looked up in the lists of a file.
 
     The list of the authority that signed the certificate itself has to be there and in time;
     those of authorities above it are not asked for.

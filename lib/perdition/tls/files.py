@@ -2,7 +2,6 @@
 
 import _ssl
 import contextlib
-import functools
 import os
 import re
 import ssl
@@ -177,28 +176,48 @@ def decoded(cert_file: str) -> dict[str, Any]:
     return info
 
 
-def passphrase_of(options: "Options") -> Callable[[], bytes]:
-    """What gives the pass phrase of ssl_key_file: asked for when it is needed, and once."""
+class Passphrase:
+    """Gives the pass phrase of ssl_key_file: it is asked for when it is needed, and once."""
 
-    @functools.cache
-    def phrase() -> bytes:
-        key_file = options.ssl_key_file
+    __slots__ = ("_found", "_may_ask", "_options")
+
+    def __init__(self, options: "Options") -> None:
+        self._options = options
+        self._found = b""
+        self._may_ask = True
+
+    def read_again(self) -> None:
+        """A file may have another one by now; nobody else is asked again."""
+        if self._options.ssl_passphrase_file:
+            self._found = b""
+        self._may_ask = False
+
+    def __call__(self) -> bytes:
+        """The pass phrase.
+
+        Raises:
+            TlsSetupError: there is none.
+        """
+        if not self._found:
+            self._found = self._read()
+        return self._found
+
+    def _read(self) -> bytes:
+        options = self._options
         try:
-            found = passphrase.read(options)
+            found = passphrase.read(options, may_ask=self._may_ask)
         except OSError as error:
             raise TlsSetupError(
                 f"ssl_passphrase_file {options.ssl_passphrase_file}: {why(error)}", LISTENING_FAILED
             ) from error
         if not found:
             raise TlsSetupError(
-                f"ssl_key_file {key_file}: it is encrypted and there is no pass phrase: "
-                "put it into a file for ssl_passphrase_file",
-                f'Error loading private key file "{key_file}"',
+                f"ssl_key_file {options.ssl_key_file}: it is encrypted and there is no pass "
+                "phrase: put it into a file for ssl_passphrase_file",
+                f'Error loading private key file "{options.ssl_key_file}"',
                 LISTENING_FAILED,
             )
         return found
-
-    return phrase
 
 
 def why(error: OSError) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from perdition import certificates
-from perdition.tls import TlsFailed, crl
+from perdition.tls import TlsFailed
 from perdition.tls.chains import Judge, Policy, check_verified, presented
 from perdition.tls.der import public_key
 from perdition.tls.stream import Stream
@@ -30,8 +30,6 @@ class Listening:
         notes: lines for the log (INFO).
         protocol: what clients that use ALPN have to offer.
         user_field: `ssl_client_cert_user`.
-        crl_file: `ssl_crl_file`.
-        contexts: all of them.
         choose: gives the context of a name, None where it is nobody's; None where there is one.
     """
 
@@ -41,8 +39,6 @@ class Listening:
     notes: tuple[str, ...] = ()
     protocol: bytes = b""
     user_field: str = ""
-    crl_file: str = ""
-    contexts: tuple[ssl.SSLContext, ...] = ()
     choose: Callable[[str], ssl.SSLContext | None] | None = None
 
     def start(self, _name: str = "") -> Stream:
@@ -68,19 +64,6 @@ class Listening:
         except (ssl.SSLError, ValueError):
             return None
         return certificates.user_of(info, self.user_field) if info else None
-
-    def read_crl_again(self) -> list[str]:
-        """Read `ssl_crl_file` again; its lists count beside those of before, the newest first.
-
-        Returns:
-            Warnings about it.
-
-        Raises:
-            TlsSetupError: it cannot be read.
-        """
-        for context in self.contexts:
-            crl.load(context, self.crl_file)
-        return list(crl.warnings(self.context, self.crl_file))
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,17 +2,16 @@
 
 import ssl
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from perdition.tls import LISTENING_FAILED, TlsSetupError, crl, sni
 from perdition.tls.contexts import allow_old, new_context, policy_of
 from perdition.tls.files import (
     Pair,
+    Passphrase,
     ca_line,
     load_dh,
     load_own,
-    passphrase_of,
     trust,
     validity_warning,
     why,
@@ -32,7 +31,7 @@ ALPN = {
 }
 
 
-def listening_context(options: "Options") -> Listening:
+def listening_context(options: "Options", phrase: Passphrase | None = None) -> Listening:
     """Make the contexts for clients: the one of ssl_cert_file, and those of other names.
 
     A certificate of our own that has expired or is not yet valid gives a warning and no error:
@@ -42,11 +41,15 @@ def listening_context(options: "Options") -> Listening:
     the handshake would have to be over before a client could be refused). Nothing is done with
     a client's certificate, so none is asked for then; unless it says who the client is.
 
+    Args:
+        options: the options in force.
+        phrase: gives the pass phrase of ssl_key_file; None for one that the options have.
+
     Raises:
         TlsSetupError: something is wrong with the options or the files.
     """
     own = Pair("ssl_cert_file", options.ssl_cert_file, "ssl_key_file", options.ssl_key_file)
-    phrase = passphrase_of(options)
+    phrase = phrase or Passphrase(options)
     chosen: tuple[Pair, ...] = (own,)
     found: list[str] = []
     by_name: dict[tuple[Pair, ...], list[str]] = {}
@@ -73,9 +76,6 @@ def listening_context(options: "Options") -> Listening:
         notes=(note,) if note else (),
         protocol=ALPN[options.protocol].encode(),
         user_field=options.ssl_client_cert_user,
-        # At HUP the master is in another directory.
-        crl_file=str(Path(options.ssl_crl_file).absolute()) if options.ssl_crl_file else "",
-        contexts=tuple(contexts.values()),
         choose=sni.ByName(named) if named else None,
     )
 

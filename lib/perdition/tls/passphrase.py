@@ -12,8 +12,12 @@ if TYPE_CHECKING:
 PASSPHRASE_LIMIT = 1023
 
 
-def read(options: "Options") -> bytes:
+def read(options: "Options", *, may_ask: bool = True) -> bytes:
     """Read the pass phrase from where the options say; b"" where there is none.
+
+    Args:
+        options: the options in force.
+        may_ask: whether ssl_passphrase_fd may be read.
 
     Raises:
         OSError: ssl_passphrase_file cannot be read.
@@ -21,6 +25,8 @@ def read(options: "Options") -> bytes:
     if options.ssl_passphrase_file:
         with Path(options.ssl_passphrase_file).open("rb", buffering=0) as file:
             return first_line(file.fileno())
+    if not may_ask:
+        return b""
     try:
         return prompt(options.ssl_passphrase_fd, options.ssl_key_file)
     except OSError:

@@ -45,9 +45,9 @@ To the master, whose number is in the pid file:
 longer than `drain_timeout`; a TERM to such a worker ends its sessions |
 | `INT`, `QUIT` | End, and end all sessions. So do `ALRM`, `VTALRM`, `PROF`, `IO`, `XCPU` and \
 `XFSZ`, and any of these, or TERM again, in the second after a TERM |
-| `HUP` | Open the log again, and the map, read `ssl_crl_file`, and change to new workers. Those \
-of before go on with their sessions, and with the old map. A map that cannot be opened leaves the \
-old one in use. Other options, and certificates, stay as they are |
+| `HUP` | Open the log again, and the map, read certificates, keys and lists of revoked ones, and \
+change to new workers. Those of before go on with their sessions, and with what they have. A map \
+that cannot be opened leaves the old one in use, and so do certificates. Other options stay |
 | `PIPE`, `URG`, `USR1`, `USR2`, `WINCH` | Nothing happens |
 
 In inetd mode the one process ends with its connection, or by any of the signals that end the
