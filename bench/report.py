@@ -21,8 +21,8 @@ FIGURE_TITLES = {
     "p99_ms": "99th percentile",
     "cpu_percent": "CPU",
     "dead": "not alive afterwards",
-    "cpu_growth": "CPU a round trip",
-    "pss_growth": "memory a session",
+    "cpu_growth": "CPU a round trip, to that of 100",
+    "pss_growth": "memory of the last 4,500, to that of 4,500 before",
 }
 
 
