@@ -3,6 +3,7 @@
 It logs the lines of logging.md section 4.
 """
 
+import contextlib
 import gc
 import os
 import signal
@@ -66,6 +67,8 @@ class Master:
         self.launcher = Launcher()
         self.pid_file: PidFile | None = None
         self.listeners: list[socket.socket] = []
+        # Those of the service manager, which listens on.
+        self.are_given = False
         self.children = Children(self.log)
 
     def service(self) -> Service:
@@ -151,7 +154,8 @@ class Master:
         self.listeners = given_sockets()
         for listener in self.listeners:
             prepare(listener, keepalive=self.options.tcp_keepalive)
-        if self.listeners:
+        self.are_given = bool(self.listeners)
+        if self.are_given:
             return
         try:
             self.listeners = listen(
@@ -279,12 +283,16 @@ class Master:
         """Told to end: sessions go on in their workers after TERM, and end with anything else."""
         self.log.info(f"Exiting on signal {numbers[0]}")
         self.manager.tell("STOPPING=1")
+        gently = numbers == [signal.SIGTERM]
+        self.children.retire(DRAIN if gently else STOP)
         for sock in self.listeners:
+            if not self.are_given:
+                # At once, in all workers: who starts the next master does not wait for them.
+                with contextlib.suppress(OSError):
+                    sock.shutdown(socket.SHUT_RDWR)
             sock.close()
         if self.pid_file is not None:
             self.pid_file.remove()
-        gently = numbers == [signal.SIGTERM]
-        self.children.retire(DRAIN if gently else STOP)
         end = time.monotonic() + LEAVE_SECONDS
         while self.children and (left := end - time.monotonic()) > 0:
             again, _ready = signals.wait((), left)
