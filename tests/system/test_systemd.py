@@ -68,8 +68,10 @@ def program(name: str, *options: str) -> list[str]:
 
 
 @contextmanager
-def started(command: list[str], environment: dict[str, str], log: Path) -> Iterator[int]:
-    """Run a program; its number."""
+def started(
+    command: list[str], environment: dict[str, str], log: Path, files: tuple[int, ...] = ()
+) -> Iterator[int]:
+    """Run a program, with these open files; its number."""
     with log.open("wb") as output:
         process = subprocess.Popen(
             command,
@@ -78,6 +80,7 @@ def started(command: list[str], environment: dict[str, str], log: Path) -> Itera
             stderr=output,
             env=os.environ | environment,
             start_new_session=True,
+            pass_fds=files,
         )
     try:
         yield process.pid
@@ -124,6 +127,24 @@ def test_a_socket_of_systemds_is_listened_on(tmp_path: Path) -> None:
             for _ in range(3):
                 with socket.create_connection((HOST, port), START_SECONDS) as sock:
                     assert read_line(sock).startswith(b"+OK POP3")
+
+
+def test_a_socket_of_systemds_outlives_the_program(tmp_path: Path) -> None:
+    with socket.create_server((HOST, 0)) as theirs:
+        # What systemd does: descriptor 3, and the number of the process that it is for.
+        given = f'exec 3<&{theirs.fileno()}; LISTEN_FDS=1 LISTEN_PID=$$ exec "$@"'
+        command = [
+            *(require("bash"), "-c", given, "bash"),
+            *program("POP3", "--no_daemon", "--pid_file", "", "-F", "-", "-b", f"{HOST}:1"),
+        ]
+        for _ in range(2):
+            with (
+                started(command, {}, tmp_path / "log", (theirs.fileno(),)),
+                socket.create_connection(theirs.getsockname(), START_SECONDS) as sock,
+            ):
+                assert read_line(sock).startswith(b"+OK POP3")
+        # It waits for the next one.
+        socket.create_connection(theirs.getsockname(), START_SECONDS).close()
 
 
 def test_a_connection_of_systemds_is_served(tmp_path: Path) -> None:

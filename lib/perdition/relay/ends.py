@@ -122,6 +122,7 @@ class TreatedEnd(End):
         """
         return self.recv_into(buffer, size, NOW)
 
+    # The one above has no need of read_into, and saves its call: it has most of the octets.
     def hand_on(self, buffer: memoryview, raw: memoryview) -> int:
         count = self.read_into(buffer, self.incoming.size, raw)
         if count:

@@ -201,7 +201,8 @@ class Loaded:
             os.chdir(self._directory)
         try:
             self._load_tls()
-        except TlsSetupError as error:
+        except (TlsSetupError, OSError, ValueError) as error:
+            # Whatever is in a file that is being written just now, it does not end the master.
             self.log.error(f"{error}: the certificates of before stay in use")
             return False
         finally:

@@ -128,8 +128,8 @@ class LoginServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
 
     def _note_trouble(self, error: OSError) -> None:
         """Wait for better times where no connection can be accepted; say so once."""
-        if error.errno == errno.EINVAL:
-            # The master has ended the listening: we shall hear of it.
+        if self.is_accepting and error.errno == errno.EINVAL:
+            # The master has ended the listening: we are about to hear of it.
             time.sleep(LET_OTHERS_SECONDS)
         if not self.is_accepting or error.errno not in OUT_OF_DESCRIPTORS:
             return
