@@ -35,7 +35,7 @@ def test_a_server_without_a_host_is_none() -> None:
     assert backends().candidates([ServerItem("bob", "", "")]) == []
 
 
-SSL, PLAIN = Parameters(tls="ssl"), Parameters(tls="none", name="x")
+SSL, NAMED = Parameters(tls="ssl"), Parameters(tls="ssl", name="x")
 
 
 def told(
@@ -48,15 +48,15 @@ def told(
 
 
 def test_the_first_rule_that_matches_counts() -> None:
-    rules = [".example.org;tls=ssl", "10.0.0.0/8;tls=none;name=x", "a.example.org;tls=none"]
+    rules = [".example.org;tls=ssl", "10.0.0.0/8;tls=ssl;name=x", "a.example.org;tls=none"]
     hosts = ("a.example.org", "example.org", "10.1.2.3", "11.1.2.3", "A.example.org.")
     found = told(rules, *(ServerItem("", host, "") for host in hosts))
-    assert found == [SSL, None, PLAIN, None, SSL]
+    assert found == [SSL, None, NAMED, None, SSL]
 
 
 def test_what_a_destination_says_itself_goes_over_the_rules() -> None:
     mine = ServerItem("", "mail", "", Parameters(tls="starttls"))
-    [found] = told(["mail;tls=none;name=x;client=id"], mine)
+    [found] = told(["mail;tls=ssl;name=x;client=id"], mine)
     assert found == Parameters(tls="starttls", name="x", client="id")
 
 

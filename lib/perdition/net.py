@@ -11,6 +11,10 @@ from perdition import parameters
 from perdition.parameters import Parameters
 from perdition.patience import Patience
 
+# Between user and host in options: 2.2 took the domain_delimiter that it had read until then. The
+# user means nothing there.
+DELIMITER = "@"
+
 
 class ConnectFailed(Exception):
     """No address of a host could be reached."""

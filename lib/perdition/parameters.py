@@ -40,6 +40,11 @@ class Parameters(NamedTuple):
     pins: tuple[bytes, ...] = ()
     client: str = ""
 
+    @property
+    def wants_tls(self) -> bool:
+        """Whether they say what its certificate has to be: without one it is not to be used."""
+        return bool(self.name or self.ca or self.pins)
+
     def over(self, other: "Parameters | None") -> "Parameters":
         """These, and what they do not say from the other ones."""
         if other is None:
@@ -76,7 +81,10 @@ def parse(text: str) -> Parameters | None:
         if key in found:
             raise BadParameters(f"{key}= is there twice")
         found[key] = value
-    return Parameters(**found, pins=tuple(pins))
+    parameters = Parameters(**found, pins=tuple(pins))
+    if parameters.tls == "none" and parameters.wants_tls:
+        raise BadParameters("tls=none, but name=, ca= and pin= are about TLS")
+    return parameters
 
 
 def check(key: str, value: str) -> None:

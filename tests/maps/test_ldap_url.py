@@ -60,6 +60,7 @@ def test_other_versions_are_refused_in_the_words_of_2_2(version: str, rest: str)
         ("ldaps://one two", ["ldaps://one:636", "ldaps://two:636"]),
         ("LDAP://[2001:db8::1]:390", ["ldap://[2001:db8::1]:390"]),
         ("ldap://", ["ldap://localhost:389"]),
+        ("URL:ldap://one", ["ldap://one:389"]),
         ("ldapi://%2Ftmp%2Fa%20b", ["ldapi:///tmp/a b"]),
         ("ldapi://", ["ldapi:///run/slapd/ldapi"]),
     ],
@@ -73,6 +74,7 @@ def test_hosts(hosts: str, found: list[str]) -> None:
     [
         ("dc=x??sub?(uid=%s)", "dc=x", "(uid=ann)"),
         ("dc=x", "dc=x", "(objectClass=*)"),
+        ("dc=x??SUB?(uid=%s)", "dc=x", "(uid=ann)"),
         ("uid=%s,dc=x", "uid=ann,dc=x", "(objectClass=*)"),
         ("dc=x??one?(|(uid=%s)(mail=%s@x.org))", "dc=x", "(|(uid=ann)(mail=ann@x.org))"),
         ("dc=x??one?(uid=%5s)", "dc=x", r"(uid=\20\20ann)"),

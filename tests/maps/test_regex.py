@@ -1,5 +1,6 @@
 """posix_regex: a file of regular expressions."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -70,3 +71,29 @@ def test_a_bad_file_says_where(tmp_path: Path, text: str) -> None:
 def test_a_missing_file_is_named() -> None:
     with pytest.raises(MapFailed, match="/no/such/file"):
         Regex("/no/such/file", MapSettings())
+
+
+def test_a_file_that_is_half_written_in_its_place_is_not_used(tmp_path: Path) -> None:
+    path, told = tmp_path / "popmap.re", list[str]()
+    path.write_text("^ann: one\n^bob: host:32101\n")
+    opened = Regex(str(path), MapSettings(tell=told.append))
+    for text in "", "^bob: host:321", "^ann: one\n^bob: ho":
+        path.write_text(text)
+        os.utime(path, (0, len(told)))
+        assert opened.lookup(Query(b"bob")) == b"host:32101"
+    assert told == [
+        f"{path}: {reason}: what it held before stays in use"
+        for reason in ("has no lines", "its last line has no end")
+    ]
+    path.write_text("^bob: two\n")
+    os.utime(path, (0, 9))
+    assert opened.lookup(Query(b"bob")) == b"two"
+    # At a start, and at HUP, it is as whoever wrote it wants.
+    path.write_text("^bob: three")
+    assert Regex(str(path), MapSettings()).lookup(Query(b"bob")) == b"three"
+
+
+def test_what_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "popmap")
+    with pytest.raises(MapFailed, match=r"popmap: not a file$"):
+        Regex(str(tmp_path / "popmap"), MapSettings())

@@ -27,15 +27,21 @@ def access(**given: object) -> Access:
         ("db1", access(hosts=["db1"])),
         ("db1,db2 , db3", access(hosts=["db1", "db2", "db3"])),
         ("db1:3307", access(hosts=["db1"], port="3307")),
-        (":", access(hosts=[""], port="")),
-        ("db1::", access(hosts=["db1"], port="", database="")),
+        (":", access(hosts=[""])),
+        ("db1:", access(hosts=["db1"])),
+        ("db1::", access(hosts=["db1"], port="")),
+        ("db1:::", access(hosts=["db1"], port="", database="")),
         ("h:1:mail:t", access(hosts=["h"], port="1", database="mail", table=TABLE._replace(name="t"))),
-        ("h:1:d:t::", access(hosts=["h"], port="1", database="d", table=TABLE._replace(name="t"), user="", password="")),
+        ("h:1:d:", access(hosts=["h"], port="1", database="d")),
+        ("h:1:d:t:::", access(hosts=["h"], port="1", database="d", table=TABLE._replace(name="t"), user="", password="")),
         (
             "h:1:d:t:u:p w:S:U:P",
             Access(["h"], "1", "d", "u", "p w", Table("t", "U", "S", "P")),
         ),
-        ("h:1:d:t:u:p:S:U:", Access(["h"], "1", "d", "u", "p", Table("t", "U", "S", ""))),
+        # 2.2 drops one empty field at the end.
+        ("h:1:d:t:u:p:S:U:", Access(["h"], "1", "d", "u", "p", Table("t", "U", "S", "port"))),
+        ("h:1:d:t:u:p:S:U::", Access(["h"], "1", "d", "u", "p", Table("t", "U", "S", ""))),
+        ("h:1:d:t:u:p:S:U:P:", Access(["h"], "1", "d", "u", "p", Table("t", "U", "S", "P"))),
         ("h:1:d:t:u:p:S:U", Access(["h"], "1", "d", "u", "p", Table("t", "U", "S", "port"))),
     ],
 )  # fmt: skip
@@ -47,9 +53,9 @@ def test_fields_are_as_given_and_those_missing_have_defaults(option: str, expect
     ("option", "complaint"),
     [
         ("h:1:d:t:u:pass:word:s:u:p", "10 fields .* use the map sql"),
-        ("h:1:d:", "table is empty"),
+        ("h:1:d::", "table is empty"),
         ("h:1:d:t:u:p::u", "server_col is empty"),
-        ("h:1:d:t:u:p:s:", "user_col is empty"),
+        ("h:1:d:t:u:p:s::", "user_col is empty"),
     ],
 )
 def test_what_cannot_be_is_told(option: str, complaint: str) -> None:

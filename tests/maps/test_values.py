@@ -151,11 +151,11 @@ def test_parameters_stand_behind_a_destination(value: str, found: ServerItem) ->
 
 
 def test_each_destination_of_a_list_has_its_own_parameters() -> None:
-    found = read_value(b"a:1;tls=ssl,b, c;tls=none;name=x", "@", "99").destinations
+    found = read_value(b"a:1;tls=ssl,b, c;tls=starttls;name=x", "@", "99").destinations
     assert [(each.host, each.port, each.options) for each in found] == [
         ("a", "1", Parameters(tls="ssl")),
         ("b", "99", None),
-        ("c", "99", Parameters(tls="none", name="x")),
+        ("c", "99", Parameters(tls="starttls", name="x")),
     ]
 
 
@@ -167,6 +167,7 @@ def test_each_destination_of_a_list_has_its_own_parameters() -> None:
         ("mail1;colour=red", "'colour' is not known; there are tls, name, ca, pin, client: mail1"),
         ("mail1;tls=ssl;", "'' is not known"),
         ("mail1;tls=ssl;tls=none", "tls= is there twice"),
+        ("mail1;tls=none;name=x", "tls=none, but name=, ca= and pin= are about TLS"),
         ("mail1;pin=", "pin=: not sha256: and 64"),
         ("mail1;name=a b", "name=a b: not a name"),
         ("mail1;ca=x.pem", "ca=x.pem: not a path that begins with /"),

@@ -310,9 +310,9 @@ SAID_ID = b"flim07 " + ID[:-1] + b' "name" "x")\r\n'
         ),
         (
             b"* OK [CAPABILITY ID] hi\r\n",
-            [b"flim07 NO\r\n+\r\n", b"+\r\n", b"flim08 OK [CAPABILITY X]\r\n"],
+            [b"flim07 NO\r\nflim08 OK [CAPABILITY X]\r\n"],
             False,
-            SAID_ID + b"flim08 LOGIN {3}\r\nann {6}\r\nsesame\r\n",
+            SAID_ID + b'flim08 LOGIN "ann" "sesame"\r\n',
         ),
         (
             b"* OK [CAPABILITY ID AUTH=PLAIN SASL-IR] hi\r\n",

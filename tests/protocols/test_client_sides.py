@@ -123,6 +123,21 @@ DIALOGUES = [
         Login("u", b"p" * 4096),
     ),
     ("imap4", b"a LOGIN u\r\n", b"<3>a BAD Mate, try LOGIN <username> <passwd>\r\n", None),
+    # A literal that does not wait is the refused command's, and no command (RFC 7888).
+    (
+        "imap4",
+        b"a FOO {11+}\r\nb LOGOUT\r\n\r\nc FOO {1+}\r\nx {2+}\r\n\r\n\r\nd NOOP\r\n",
+        b"<3>a BAD Unrecognised command, mate\r\n<3>c BAD Unrecognised command, mate\r\n"
+        b"d OK NOOP\r\n",
+        None,
+    ),
+    (
+        "imap4",
+        b"a LOGIN u x {10+}\r\nb LOGOUT\r\n\r\n( {1+}\r\nx\r\nc NOOP\r\n",
+        b"<3>a BAD Mate, try LOGIN <username> <passwd>\r\n<3>* BAD Invalid tag, mate\r\n"
+        b"c OK NOOP\r\n",
+        None,
+    ),
     ("imap4", b"a LOGIN u {9999}\r\n", b"<3>a BAD Mate, try LOGIN <username> <passwd>\r\n", None),
     ("sieve", b"NOOP\r\n", b'OK "NOOP completed, mate"\r\n', None),
     ("sieve", b'NOOP "a\\"b"\r\n', b'OK (TAG "a\\"b") "NOOP completed, mate"\r\n', None),
@@ -228,6 +243,8 @@ def test_no_input_raises_anything_but_what_is_documented(name: str, text: bytes)
     ("name", "text", "error"),
     [
         ("imap4", b"a LOGIN u {99999999+}\r\n", ProtocolError),
+        ("imap4", b"a NOOP {99999999+}\r\n", ProtocolError),
+        ("imap4", b"a NOOP" + 5 * (b" {1000+}\r\n" + 1000 * b"x") + b"\r\n", ProtocolError),
         ("sieve", b"NOOP {99999999+}\r\n", ProtocolError),
         ("pop3", b"x" * 20000, LineTooLong),
         ("imap4", b"x" * 20000, LineTooLong),

@@ -372,6 +372,7 @@ UTF8 = Login("jürgen", "żółć".encode())
 UTF8_PLAIN = b64(sasl.say_plain(UTF8))
 LONG = Login("ann", b"x" * 600)
 LONG_PLAIN = b64(sasl.say_plain(LONG))
+ODD, CONTROL = Login('a "n', rb"\%{3}"), Login("ann", b"\tx")
 TRIPS = [
     # Servers have little room for LOGIN and for PASS.
     ("imap4", LONG, [IMAP % b"LITERAL+ AUTH=PLAIN SASL-IR", b"flim07 " + INSIDE], [b"flim07 AUTHENTICATE PLAIN %b\r\n" % LONG_PLAIN]),
@@ -380,6 +381,10 @@ TRIPS = [
     ("imap4", ANN, [IMAP % b"LITERAL+", b"flim07 " + INSIDE], [b"flim07 LOGIN {3+}\r\nann {6+}\r\nsesame\r\n"]),
     ("imap4", ANN, [IMAP % b"LITERAL+ AUTH=PLAIN SASL-IR", b"flim07 " + INSIDE], [b"flim07 LOGIN {3+}\r\nann {6+}\r\nsesame\r\n"]),
     ("imap4", ANN, [IMAP % b"AUTH=PLAIN SASL-IR", b"flim07 " + INSIDE], [b"flim07 AUTHENTICATE PLAIN %b\r\n" % PLAIN]),
+    ("imap4", ANN, [IMAP % b"AUTH=PLAIN", b"flim07 " + INSIDE], [b'flim07 LOGIN "ann" "sesame"\r\n']),
+    ("imap4", ODD, [IMAP % b"X", b"flim07 " + INSIDE], [b'flim07 LOGIN "a \\"n" "\\\\%{3}"\r\n']),
+    ("imap4", CONTROL, [IMAP % b"AUTH=PLAIN", b"+ \r\n", b"flim07 " + INSIDE], [b"flim07 AUTHENTICATE PLAIN\r\n", b64(sasl.say_plain(CONTROL)) + b"\r\n"]),
+    ("imap4", CONTROL, [IMAP % b"X", b"+\r\n", b"+\r\n", b"flim07 " + INSIDE], [b"flim07 LOGIN {3}\r\n", b"ann {2}\r\n", b"\tx\r\n"]),
     ("imap4", UTF8, [IMAP % b"LITERAL+ AUTH=PLAIN SASL-IR", b"flim07 " + INSIDE], [b"flim07 AUTHENTICATE PLAIN %b\r\n" % UTF8_PLAIN]),
     ("imap4", UTF8, [IMAP % b"LITERAL+ AUTH=PLAIN", b"+ \r\n", b"flim07 " + INSIDE], [b"flim07 AUTHENTICATE PLAIN\r\n", UTF8_PLAIN + b"\r\n"]),
     ("imap4", UTF8, [IMAP % b"LITERAL+", b"flim07 " + INSIDE], ["flim07 LOGIN {7+}\r\njürgen {8+}\r\nżółć\r\n".encode()]),

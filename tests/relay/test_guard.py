@@ -28,7 +28,10 @@ def sees(protocol: str, *pieces: bytes) -> bool:
         ("IMAP4", b"a UNAUTHENTICATED\r\nb SEARCH TEXT UNAUTHENTICATE\r\n", False),
         ("IMAP4", b"words of a message about UNAUTHENTICATE\r\n", False),
         ("MANAGESIEVE", b"NOOP\r\nUnauthenticate\r\n", True),
-        ("MANAGESIEVE", b"x UNAUTHENTICATE\r\n", False),
+        ("MANAGESIEVE", b"\tUNAUTHENTICATE\r\n", True),
+        ("MANAGESIEVE", b'NOOP "x" UNAUTHENTICATE\r\n', True),
+        ("MANAGESIEVE", b"\0UNAUTHENTICATE \t\r\n", True),
+        ("MANAGESIEVE", b"x-UNAUTHENTICATE\r\nUNAUTHENTICATE x\r\n", False),
     ],
 )
 def test_the_command_is_known_from_what_looks_like_it(

@@ -14,7 +14,7 @@ def listening(*texts: str) -> Iterator[Sequence[socket.socket]]:
     """Listen on a free port of each of these addresses."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    sockets = listen(parse_items(texts, "@"), str(port), keepalive=True)
+    sockets = listen(parse_items(texts), str(port), keepalive=True)
     try:
         yield sockets
     finally:

@@ -89,7 +89,7 @@ def test_what_is_said_of_a_server_is_shown(popmap: Path) -> None:
     rule = "mail2;tls=starttls;name=imap.example.com;client=id"
     more = ["--outgoing_destinations", rule, "--ssl_mode", "ssl_outgoing"]
     assert lookup(popmap, "bob", *more)[2:] == [
-        '  server mail2 port 143 user "bob" TLS by STARTTLS, where it is offered '
+        '  server mail2 port 143 user "bob" TLS by STARTTLS, required '
         "name imap.example.com client id"
     ]
     pin = f"pin=sha256:{'ab' * 32}"
@@ -148,3 +148,21 @@ def test_a_long_list_shows_how_far_it_has_come(popmap: Path) -> None:
     assert running.wait(60) == 0
     assert shown.read_bytes().count(b"server mail1") == 500
     assert b"500/500" in told
+
+
+def test_no_user_is_a_fault_and_does_not_start_the_proxy(popmap: Path) -> None:
+    assert lookup(popmap, "", status=255) == []
+
+
+def test_a_disk_that_is_full_is_said_in_a_line(popmap: Path) -> None:
+    with open("/dev/full", "wb") as full:  # noqa: PTH123 - a device
+        done = subprocess.run(
+            [sys.executable, PROGRAM, "-f", "", "-M", "posix_regex", "-m", popmap, "--lookup=ann"],
+            stdin=subprocess.DEVNULL,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            check=False,
+            timeout=60,
+        )
+    assert done.returncode == 255
+    assert done.stderr.endswith(b"perdition: --lookup: No space left on device\n")

@@ -195,6 +195,7 @@ def test_a_real_server_whose_line_has_no_end_ends_the_session(tmp_path: Path) ->
         *USER,
         "client> PASS good",
         f"server> {'x' * 17_000}",
+        "client< -ERR [SYS/TEMP] failed: Connection Negotiation Failure",
         "client.",
         'log status="failed: Connection Negotiation Failure"',
     )
@@ -208,6 +209,7 @@ def test_a_silent_real_server_is_left_and_logged(tmp_path: Path) -> None:
         GREETING,
         *USER,
         "client> PASS good",
+        "client< -ERR [SYS/TEMP] failed: Connection Negotiation Failure",
         "client.",
         'log status="failed: Connection Negotiation Failure"',
     )

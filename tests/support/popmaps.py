@@ -42,18 +42,29 @@ class Files:
     Attributes:
         tool: makegdbm or makebdb.
         path: of the database.
+        command, environment: this project's.
     """
 
     def __init__(self, directory: Path, tool: str) -> None:
         self.tool = tool
         self.path = directory / "popmap.db"
+        self.command = [sys.executable, "-m", f"perdition.tools.{tool}"]
+        self.environment = os.environ | {"PYTHONPATH": LIBRARIES}
 
     def ours(
         self, *arguments: str, text: bytes = b"", status: int = 0
     ) -> subprocess.CompletedProcess[bytes]:
         """Run this project's program, which has to end with a status."""
-        command = [sys.executable, "-m", f"perdition.tools.{self.tool}", *arguments]
-        return run(command, text, status, os.environ | {"PYTHONPATH": LIBRARIES})
+        return run([*self.command, *arguments], text, status, self.environment)
+
+    def started(self, *arguments: str) -> subprocess.Popen[bytes]:
+        """Start this project's program; nothing comes on its standard input."""
+        return subprocess.Popen(
+            [*self.command, *arguments],
+            stdin=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=self.environment,
+        )
 
     def originals(
         self, *arguments: str, text: bytes = b"", status: int = 0

@@ -82,6 +82,17 @@ def test_log_lines_show_the_real_client(
 
 
 @pytest.mark.parametrize("header", [b"PROXY UNKNOWN\r\n", build_v2(Ends("", 0, "", 0))], ids=NAMES)
+def test_nobody_is_banned_for_a_health_check(start: Start, header: bytes) -> None:
+    program = start("POP3", FROM)
+    with program.connect() as sock:
+        sock.sendall(header)
+        assert read_line(sock).startswith(b"+OK ")
+        host, port = sock.getsockname()
+    program.wait_log(f"Closing NULL session: {host}:{port}->")
+    assert "Fatal Error reading authentication information" not in program.log()
+
+
+@pytest.mark.parametrize("header", [b"PROXY UNKNOWN\r\n", build_v2(Ends("", 0, "", 0))], ids=NAMES)
 def test_without_a_client_in_the_header_the_connection_counts(start: Start, header: bytes) -> None:
     program = start("POP3", FROM)
     with program.connect() as sock:

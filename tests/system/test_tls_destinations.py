@@ -15,6 +15,7 @@ from support.clients import Pop, Refused
 from support.dovecot import PASSWORD, Dovecot
 from support.processes import HOST
 from support.program import Options, Perdition, Start, checked
+from support.scripted import ScriptedServer, read_line
 
 pytestmark = pytest.mark.system
 FAILURE = 255
@@ -93,6 +94,31 @@ def test_a_pin_in_the_map_is_enough_for_a_server_that_nobody_vouches_for(
     proxy = start("POP3", routed(tmp_path, value))
     used(proxy)
     proxy.wait_log('server-secure=ssl status="ok"$')
+
+
+@pytest.mark.parametrize("tls", ["", "tls=starttls;"])
+def test_who_is_known_by_a_pin_gets_no_password_in_clear(
+    start: Start, alone: Dovecot, tmp_path: Path, tls: str
+) -> None:
+    server = f"{HOST}:{alone.ports['pop3']}"
+    proxy = start("POP3", routed(tmp_path, f"{server};{tls}pin={pin_of(alone)}"))
+    used(proxy)
+    proxy.wait_log('server-secure=starttls status="ok"$')
+
+
+def test_nor_where_somebody_takes_the_offer_of_tls_away(start: Start, tmp_path: Path) -> None:
+    with ScriptedServer() as server:
+        value = f"{HOST}:{server.port};tls=starttls;pin=sha256:{'0' * 64}"
+        proxy = start("IMAP4", routed(tmp_path, value))
+        with proxy.connect() as sock:
+            read_line(sock)
+            sock.sendall(b"a LOGIN ann sesame\r\n")
+            with server.accept() as real:
+                real.sendall(b"* OK [CAPABILITY IMAP4rev1 LITERAL+] ready\r\n")
+                assert read_line(real) == b"flim07 CAPABILITY\r\n"
+                real.sendall(b"* CAPABILITY IMAP4rev1 LITERAL+\r\nflim07 OK\r\n")
+                assert read_line(real) == b"flim08 LOGOUT\r\n"
+            assert read_line(sock).startswith(b"a NO [UNAVAILABLE] failed: ")
 
 
 @pytest.mark.parametrize("flags", [{}, {"ssl_no_cert_verify": True, "ssl_no_cn_verify": True}])

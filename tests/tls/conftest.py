@@ -135,9 +135,9 @@ def serve(context, sock):
         server.recv(1)
 
 
-def use(context, sock, seen=None, **arguments):
+def use(context, sock, seen=None, session=None):
     """A client: the handshake, what the server says, the end."""
-    with context.wrap_socket(sock, **arguments) as client:
+    with context.wrap_socket(sock, session=session) as client:
         if client.recv(1) and seen is not None:
             seen.append((client.session, client.session_reused))
 

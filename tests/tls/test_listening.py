@@ -9,7 +9,7 @@ import warnings
 import pytest
 
 from perdition.session.channel import PeerGone
-from perdition.tls import TlsFailed
+from perdition.tls import CertificateRefused, TlsFailed, chains
 from perdition.tls.outgoing import outgoing
 from tls.conftest import (
     EXPIRED,
@@ -28,9 +28,11 @@ from tls.conftest import (
     client_context,
     connect,
     connected,
+    in_thread,
     say,
     server_context,
     speaking,
+    start,
     too_long,
     use,
 )
@@ -188,3 +190,77 @@ def test_session_with_a_clients_certificate_is_resumed(pki, listening):
             client.join(TIMEOUT)
         [(session, was_reused)] = seen
         assert was_reused is reused
+
+
+VERSIONS = [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3]
+REFUSED = [("client", {"cert_verify_depth": 0}, []), ("expired", {}, [NEW])]
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize(("shown", "options", "flags"), REFUSED)
+def test_who_is_refused_after_the_handshake_gets_no_ticket(
+    pki, listening, version, shown, options, flags
+):
+    on = listening(*flags, ca_file="ca", **options)
+    context, sessions = client_context(pki.file(shown)), []
+    context.maximum_version = version
+
+    def shake(sock):
+        with context.wrap_socket(sock, do_handshake_on_connect=False) as client:
+            with contextlib.suppress(OSError):
+                client.do_handshake()
+                client.recv(1)
+            sessions.append(client.session)
+
+    ours, theirs = connected()
+    with theirs, in_thread(shake, theirs), pytest.raises(CertificateRefused):
+        start(on, ours)
+    [session] = sessions
+    assert session is None or not session.has_ticket
+
+
+@pytest.mark.parametrize(("shown", "options", "flags"), REFUSED)
+def test_nor_can_it_come_back_by_the_number_of_its_session(pki, listening, shown, options, flags):
+    on = listening(*flags, ca_file="ca", **options)
+    context, session, reused = client_context(pki.file(shown)), None, []
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    context.options |= ssl.Options.OP_NO_TICKET
+    for _ in range(2):
+        stream, incoming, outgoing = on.start(), ssl.MemoryBIO(), ssl.MemoryBIO()
+        client = context.wrap_bio(incoming, outgoing, session=session)
+        is_done = False
+        while not is_done:
+            with contextlib.suppress(ssl.SSLWantReadError):
+                client.do_handshake()
+            stream.feed(outgoing.read())
+            is_done = stream.handshake()
+            if not is_done:
+                incoming.write(stream.take())
+        with pytest.raises(CertificateRefused):
+            on.check(stream.tls)
+        # It knows the keys, and needs none of the octets that it is not given.
+        incoming.write(stream.take())
+        client.do_handshake()
+        session = client.session
+        reused.append(client.session_reused)
+    assert session.id
+    assert reused == [False, False]
+
+
+def test_a_certificate_that_expires_ends_its_session(pki, listening, monkeypatch):
+    on, context = listening(ca_file="ca"), client_context(pki.file("client"))
+    session = None
+    for _ in range(2):
+        ours, theirs = connected()
+        seen = []
+        with in_thread(use, context, theirs, seen, session), speaking(on, ours) as channel:
+            say(channel, b"*")
+        [(session, _)] = seen
+    now = chains.time.time() + 3650 * 86400
+    monkeypatch.setattr(chains.time, "time", lambda: now)
+    ours, theirs = connected()
+    with (
+        in_thread(use, context, theirs, None, session),
+        pytest.raises(CertificateRefused, match=EXPIRED),
+    ):
+        start(on, ours)

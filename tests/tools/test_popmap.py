@@ -2,6 +2,8 @@
 
 import io
 import os
+import shlex
+import signal
 import stat
 import sys
 from pathlib import Path
@@ -120,6 +122,36 @@ def test_a_failure_leaves_the_file_of_before_and_no_other(files: Files) -> None:
         MAKE[files.tool](str(files.path), Broken())
     assert list(files.path.parent.iterdir()) == [files.path]
     assert files.shown() == ENTRIES
+
+
+def test_what_is_no_file_stays_what_it_is(files: Files) -> None:
+    # For /dev/null, which is that too.
+    os.mkfifo(files.path)
+    assert b"not a file" in files.ours(str(files.path), text=POPMAP, status=255).stderr
+    assert stat.S_ISFIFO(files.path.stat().st_mode)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_a_signal_leaves_the_file_of_before_and_no_other(
+    files: Files, number: signal.Signals
+) -> None:
+    files.ours(str(files.path), text=POPMAP)
+    with files.started(str(files.path)) as process:
+        folder = files.path.parent
+        wait_until(lambda: len(list(folder.iterdir())) > 1, 20, "a new file is begun")
+        process.send_signal(number)
+        assert process.wait(20) == 128 + number
+        assert process.stderr is not None
+        assert process.stderr.read() == b""
+    assert list(folder.iterdir()) == [files.path]
+    assert files.shown() == ENTRIES
+
+
+def test_a_closed_standard_input_is_complained_of(files: Files) -> None:
+    command = f"{shlex.join(files.command)} {files.path} <&-"
+    done = run(["sh", "-c", command], b"", 255, files.environment)
+    assert b"Bad file descriptor" in done.stderr
+    assert b"Traceback" not in done.stderr
 
 
 def test_the_proxy_finds_what_was_there_before_until_the_new_file_is_whole(files: Files) -> None:

@@ -181,7 +181,7 @@ class AddedOptions(GeneralOptions):
     unauthenticate: bool = flag(
         "Let clients take their log-in back where the real server announces UNAUTHENTICATE (RFC "
         "8437, RFC 5804), and log in there as somebody else, past the map and the log. Without it "
-        "such a command ends the session. It is never announced."
+        "such a command ends the session. It is not announced with the log-in in any case."
     )
     compat: str = option(
         "",

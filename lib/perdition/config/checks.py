@@ -43,6 +43,9 @@ def check(options: Options, given: Level) -> None:
     if descriptor and file and file.text:
         message = "Only one of ssl_passphrase_fd and ssl_passphrase_file may be specified"
         raise conflict(descriptor, file, message)
+    if "lookup" in given and not options.lookup:
+        # It would start the proxy, where a variable is empty.
+        raise ConfigError(f"{given['lookup'].where}: --lookup: no user is named")
     check_master_user(options, given)
     for name in ("ssl_no_cert_verify", "ssl_no_client_cert_verify"):
         if options.ssl_client_cert_user and getattr(options, name):
@@ -50,7 +53,7 @@ def check(options: Options, given: Level) -> None:
             raise conflict(given["ssl_client_cert_user"], given[name], message)
     try:
         for item in options.outgoing_server:
-            net.parse_destination(item, options.domain_delimiter)
+            net.parse_destination(item, net.DELIMITER)
     except (net.Ambiguous, BadParameters) as error:
         raise ConfigError(f"{given['outgoing_server'].where}: outgoing_server {error}") from error
 

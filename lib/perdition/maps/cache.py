@@ -22,6 +22,9 @@ class Cached:
 
     While it is out of order, what it found last serves, unless that is too old even for this. The
     keys used last are kept. A lock guards them; nobody holds it while the map is asked.
+
+    Attributes:
+        find: the map.
     """
 
     by_key_alone = True
@@ -47,7 +50,7 @@ class Cached:
                 "what this map says depends on more than the key, and cannot be remembered: "
                 "set map_cache_found, map_cache_not_found and map_cache_stale to 0"
             )
-        self._find = find
+        self.find = find
         self._found, self._not_found, self._stale = found, not_found, stale
         self._most = most
         self._lock = threading.Lock()
@@ -69,7 +72,7 @@ class Cached:
             if now - known.asked < fresh:
                 return known.found
         try:
-            found = self._find.lookup(query)
+            found = self.find.lookup(query)
         except MapFailed:
             if known is None or known.found is None or now - known.asked >= self._stale:
                 raise
@@ -92,4 +95,4 @@ class Cached:
                 self._remembered.popitem(last=False)
 
     def close(self) -> None:
-        self._find.close()
+        self.find.close()

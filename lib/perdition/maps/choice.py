@@ -1,5 +1,6 @@
 """Which map it is: by the name in the options to the module that is loaded for it."""
 
+import contextlib
 import importlib
 import importlib.metadata
 import re
@@ -8,6 +9,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from perdition.maps import Found, Map, MapFailed, MapSettings, Query
+from perdition.maps.cache import Cached
+from perdition.maps.files import FileMap
 
 # Distributions name the maps that they add in this group of entry points.
 GROUP = "perdition.maps"
@@ -77,6 +80,13 @@ class Latest:
             MapFailed: the store is out of order.
         """
         return self._map.lookup(query)
+
+    def read_ahead(self) -> None:
+        """Read a map in a file, which stays in use then when the file breaks before a look-up."""
+        opened = self._map.find if isinstance(self._map, Cached) else self._map
+        if isinstance(opened, FileMap):
+            with contextlib.suppress(MapFailed):
+                opened.check()
 
     def replace(self, opened: Map) -> None:
         """Use another map from now on."""

@@ -26,7 +26,7 @@ MAGIC, VERSION = 0x07070707, 1
 REQUEST, RESPONSE, STRING_REQUEST = 1, 2, 3
 LARGEST = 65_000
 STRINGS = 3
-OPTION = re.compile(r"([^:]*)(?::(\d{0,9}))?(?::(\d{0,9}))?")
+OPTION = re.compile(r"([^:]*)(?::(\d{0,9}))?(?::(\d{0,9}))?:?")
 LONGEST_PATH = 107
 # Seconds: the least for a socket, and the most that a wait is doubled to.
 SHORTEST_WAIT, LONGEST_WAIT = 0.001, 3600

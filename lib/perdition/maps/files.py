@@ -1,19 +1,16 @@
 """What all maps in files share: a file that changes is read again, a broken one is not used."""
 
 import abc
+import errno
 import os
 import shutil
+import stat
 import threading
 import time
 from pathlib import Path
 from typing import BinaryIO, ClassVar, NamedTuple, Protocol
 
 from perdition.maps import MapFailed, MapSettings, Query
-
-# Nanoseconds for which a file that has changed may change again without another time of change,
-# and in which whoever writes it has probably not finished: the clock of most file systems ticks
-# every 4 or 10 ms.
-SETTLING = 50_000_000
 
 
 class BrokenFile(Exception):
@@ -81,12 +78,14 @@ class Stamp(NamedTuple):
 
     Attributes:
         place: file system and inode.
-        changed, size: when it was written last, in nanoseconds, and its octets.
+        changed, touched: when it was written last, and anything of it, in nanoseconds.
+        size: its octets.
         settling: whether it was written so little ago that it may change without changing these.
     """
 
     place: tuple[int, int]
     changed: int
+    touched: int
     size: int
     settling: bool
 
@@ -104,9 +103,13 @@ class FileMap(abc.ABC):
 
     Attributes:
         DEFAULT: the file where the option names none.
+        SETTLING: nanoseconds for which a file that has changed may change again without another
+            time of change, and in which whoever writes it has probably not finished: the clock of
+            most file systems ticks every 4 or 10 ms.
     """
 
     DEFAULT: ClassVar[str]
+    SETTLING: ClassVar[int] = 50_000_000
     by_key_alone = True
 
     def __init__(self, option: str, settings: MapSettings) -> None:
@@ -194,11 +197,15 @@ class FileMap(abc.ABC):
         """What the file holds, read again if it is not the one that was looked at last."""
         self._is_missing = False
         try:
-            stamp = stamp_of(self._name)
+            stamp = stamp_of(self._name, self.SETTLING)
             if stamp == self._stamp or self._is_being_rewritten(stamp):
                 return self._content
             self._stamp = stamp
             content = self.read()
+            if self._content is not None and stamp_of(self._name, 0)[:-1] != stamp[:-1]:
+                # It changed meanwhile: who knows what was read.
+                content.close()
+                raise BeingWritten
         except BeingWritten:
             self._stamp = None
             if self._content is None:
@@ -233,16 +240,28 @@ class FileMap(abc.ABC):
         self._trouble = trouble
 
 
-def stamp_of(name: str) -> Stamp:
+def stamp_of(name: str, settling: int) -> Stamp:
     """What a file is known by now.
 
+    Args:
+        name: of the file.
+        settling: nanoseconds after its last change in which it may change again unnoticed.
+
     Raises:
-        OSError: it is not there, or out of reach.
+        OSError: it is not there, or out of reach, or something else than a file.
     """
     status = os.stat(name)  # noqa: PTH116 - at each look-up, and half as long
+    if not stat.S_ISREG(status.st_mode) and not stat.S_ISDIR(status.st_mode):
+        # Reading it might never end.
+        raise OSError(errno.EINVAL, "not a file")
     changed = status.st_mtime_ns
-    settling = 0 <= time.time_ns() - changed < SETTLING
-    return Stamp((status.st_dev, status.st_ino), changed, status.st_size, settling)
+    return Stamp(
+        (status.st_dev, status.st_ino),
+        changed,
+        status.st_ctime_ns,
+        status.st_size,
+        0 <= time.time_ns() - changed < settling,
+    )
 
 
 def in_memory(file: BinaryIO) -> BinaryIO:

@@ -26,7 +26,9 @@ PORTS = {"ldap": "389", "ldaps": "636"}
 # The names under which libldap itself knows StartTLS in a URL; the last is RFC 4511's.
 START_TLS = {"starttls", "x-starttls", "1.3.6.1.4.1.1466.20037"}
 # The places of a URL's parts between question marks.
-HOST_AND_NAME, FILTER = 0, 3
+HOST_AND_NAME, SCOPE, FILTER = 0, 2, 3
+# RFC 3986 appendix C; libldap takes it.
+PREFIX = re.compile(r"\AURL:", re.IGNORECASE)
 # "%s", "%20s" (the key, with blanks before it up to that width), or "%%", which is none of both.
 # "%20servers" is a blank and a word.
 PLACE = re.compile(r"%%|%(?!\d\ds[A-Za-z])(\d{0,4})s")
@@ -126,6 +128,7 @@ def read_option(option: str) -> Directory:
         MapFailed: it is wrong; the text says what, and has no password.
     """
     version, text = read_version(option)
+    text = PREFIX.sub("", text)
     if NUL.search(text):
         raise MapFailed("ldap: a NUL in the URL")
     try:
@@ -189,6 +192,9 @@ def marked(text: str) -> str:
     for number, part in enumerate(parts):
         if number in {HOST_AND_NAME, FILTER}:
             parts[number] = PLACE.sub(mark, part)
+        elif number == SCOPE:
+            # The library's names have no capitals, and OpenLDAP asks for none.
+            parts[number] = part.lower()
         elif MALFORMED.search(part):
             raise MapFailed(
                 "ldap: the key can stand in the name and in the filter of the URL, nowhere else; "

@@ -20,6 +20,8 @@ class Regex(FileMap):
     """The lines of the file, tried in order; the first whose expression matches wins."""
 
     DEFAULT = "/etc/perdition/popmap.re"
+    # Nothing in such a file says that it is whole, and who writes it line by line may take a while.
+    SETTLING = 2_000_000_000
 
     def __init__(self, option: str, settings: MapSettings) -> None:
         """Read the file named by option.
@@ -31,7 +33,11 @@ class Regex(FileMap):
         self.load()
 
     def read(self) -> "Lines":
-        return Lines(self.path.read_text(encoding="utf-8", errors="surrogateescape"))
+        text = self.path.read_text(encoding="utf-8", errors="surrogateescape")
+        if self._content is not None and not text.endswith("\n"):
+            # In the place of a whole one that is half of one, or the beginning of none.
+            raise BrokenFile("its last line has no end" if text else "has no lines")
+        return Lines(text)
 
 
 class Lines:

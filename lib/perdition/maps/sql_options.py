@@ -100,7 +100,8 @@ def read_access(option: str, database: str) -> Access:
     Raises:
         MapFailed: there are more fields, or one is empty that may not be.
     """
-    parts = option.split(":") if option else []
+    # 2.2 drops an empty field at the end, once.
+    parts = option.removesuffix(":").split(":") if option else []
     if len(parts) > len(FIELDS):
         raise MapFailed(
             f"map_library_opt: {len(parts)} fields with colons between, and there are only "

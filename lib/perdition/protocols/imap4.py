@@ -34,13 +34,23 @@ TAG = re.compile(rb'[^\x00-\x20\x7f-\xff(){%*"\\\]]+')
 QUOTED = re.compile(rb'"((?:[^"\\]|\\.)*)"', re.DOTALL)
 # literal = "{" number64 ["+"] "}" CRLF *CHAR8
 LITERAL = re.compile(rb"\{(\d{1,20})(\+?)\}")
+# ... at the end of a line, where it does not wait for us (RFC 7888)
+LITERAL_AHEAD = re.compile(rb"\{(\d{1,20})\+\}$")
 # mechanism [SP initial-resp], as octets that are no blanks
 AUTHENTICATE = re.compile(rb"[^ ]+(?: [^ ]+)?")
 WITHOUT_ARGUMENT = (b"NOOP", b"CAPABILITY", b"LOGOUT", b"STARTTLS")
 
 
 class BadLogin(Exception):
-    """The arguments of LOGIN are not two astrings."""
+    """The arguments of LOGIN are not two astrings.
+
+    Attributes:
+        rest: what stands on the line that was read last, after what could be read of it.
+    """
+
+    def __init__(self, rest: bytes = b"") -> None:
+        super().__init__()
+        self.rest = rest
 
 
 class ClientSide:
@@ -70,13 +80,14 @@ class ClientSide:
         while True:
             line = yield from self.wire.read_line(self.limit)
             tag, space, rest = line.partition(b" ")
-            if not TAG.fullmatch(tag):
-                self._sorry(b"* BAD Invalid tag, mate")
-                continue
             self.tag = tag
             word, space_after, argument = rest.partition(b" ")
             command = word.upper()
+            # What is left of a command that is refused.
+            left = line
             match command:
+                case _ if not TAG.fullmatch(tag):
+                    self._sorry(b"* BAD Invalid tag, mate")
                 case b"" if not space:
                     self._sorry(tag + b" BAD Missing command, mate")
                 case b"":
@@ -109,18 +120,22 @@ class ClientSide:
                 ):
                     if login := (yield from self._authenticate(*argument.split(b" "))):
                         return login
-                case b"ID" if not self.terms.compat:
+                case b"ID" if not self.terms.compat or self.is_trusted:
                     if (told := (yield from self._take_id(argument))) is not None:
                         return told
+                    left = b""
                 case b"AUTHENTICATE":
                     self._sorry(tag + b" BAD Mate, try AUTHENTICATE <mechanism>")
                 case b"LOGIN":
                     try:
                         return (yield from self._take_arguments(argument))
-                    except BadLogin:
+                    except BadLogin as error:
                         self._sorry(tag + b" BAD Mate, try LOGIN <username> <passwd>")
+                        left = error.rest
                 case _:
                     self._sorry(tag + b" BAD Unrecognised command, mate")
+            if left.endswith(b"+}"):
+                yield from self._read_over(left)
 
     def challenge(self, octets: bytes) -> Talk[bytes | None]:
         self.wire.say(b"+ " + base64.b64encode(octets), secret=True)
@@ -161,6 +176,20 @@ class ClientSide:
     def _sorry(self, line: bytes) -> None:
         self.wire.pause()
         self.wire.say(line)
+
+    def _read_over(self, line: bytes) -> Talk[None]:
+        """Read what belongs to a refused command, of which this is a line: no commands are in it.
+
+        Raises:
+            ProtocolError: it is too long for that.
+        """
+        left = LITERAL_LIMIT
+        while literal := LITERAL_AHEAD.search(line):
+            left -= int(literal[1])
+            if left < 0:
+                raise ProtocolError("literal too long")
+            yield from self.wire.read_exactly(int(literal[1]))
+            line = yield from self.wire.read_line(LINE_LIMIT)
 
     def _authenticate(self, mechanism: bytes, initial: bytes | None = None) -> Talk[Login | None]:
         """The log-in of AUTHENTICATE; None where the client has been told that there is none."""
@@ -212,10 +241,10 @@ class ClientSide:
         """
         user, rest = yield from self._take_astring(rest)
         if not rest.startswith(b" "):
-            raise BadLogin
+            raise BadLogin(rest)
         password, rest = yield from self._take_astring(rest[1:])
         if rest or b"\0" in user + password:
-            raise BadLogin
+            raise BadLogin(rest)
         return Login(decode(user), password)
 
     def _take_astring(self, text: bytes) -> Talk[tuple[bytes, bytes]]:
@@ -234,7 +263,7 @@ class ClientSide:
             unescaped = re.sub(rb'\\(["\\])', rb"\1", quoted[1])
             return unescaped, text[quoted.end() :]
         if not text or text.startswith((b" ", b'"')):
-            raise BadLogin
+            raise BadLogin(text)
         atom, space, rest = text.partition(b" ")
         return atom, space + rest
 
@@ -272,9 +301,7 @@ def added(terms: Terms, in_tls: bool, is_certified: bool) -> tuple[str, ...]:
         return ()
     if terms.takes_no_login(in_tls):
         return ("LITERAL-", "ID")
-    return (
-        "LITERAL-",
-        "ID",
-        "SASL-IR",
-        *(f"AUTH={each}" for each in sasl.usable(terms, is_certified)),
-    )
+    mechanisms = sasl.usable(terms, is_certified)
+    if not mechanisms:
+        return ("LITERAL-", "ID")
+    return ("LITERAL-", "ID", "SASL-IR", *(f"AUTH={each}" for each in mechanisms))

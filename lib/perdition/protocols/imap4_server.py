@@ -41,6 +41,8 @@ TAG_CHARACTERS = string.digits + string.ascii_lowercase + string.ascii_uppercase
 TAGS = tuple(f"flim{a}{b}".encode() for a in TAG_CHARACTERS for b in TAG_CHARACTERS)
 # RFC 7888 section 5: what LITERAL- lets be sent without being waited for.
 LITERAL_MINUS_LIMIT = 4096
+# Printable ASCII: servers differ in what else they take in a quoted string.
+QUOTABLE = re.compile(rb"[\x20-\x7e]*")
 # Name and password together, in octets: Dovecot 2.3 reads LOGIN into 1024, AUTHENTICATE into 8192.
 LOGIN_LIMIT = 512
 
@@ -89,10 +91,12 @@ class ServerSide:
             raise ProtocolError("no greeting of an IMAP server")
         if greeting.split(b" ", 2)[1].upper() != b"OK" or self._is_ours(greeting):
             return Verdict(False, protocols.NEGOTIATION_FAILED)
-        if self.terms.tls_outgoing:
-            return (yield from self._arrange_tls())
+        words: frozenset[bytes] = frozenset()
         if code := CAPABILITY_CODE.match(greeting, len(b"* ")):
-            self.announced = announcement(code[1]).words
+            words = announcement(code[1]).words
+        if self.terms.tls_outgoing:
+            return (yield from self._arrange_tls(words))
+        self.announced = words
         return READY
 
     def log_in(self, login: Login) -> Talk[Verdict | Challenge]:
@@ -108,10 +112,15 @@ class ServerSide:
             # LOGIN has no place for it.
             return Verdict(False, protocols.NO_MECHANISM, goodbye=False, delays=2)
         if b"LOGINDISABLED" in words:
-            return Verdict(False, protocols.LOGIN_DISABLED, goodbye=False, delays=2)
+            # Nothing that the client could mend.
+            return Verdict(
+                False, protocols.LOGIN_DISABLED, goodbye=False, delays=2, is_temporary=True
+            )
         self._introduce(words)
         if may_send_at_once(login, words):
             answer = yield from self._tagged(self._login_at_once(login))
+        elif may_quote(login) and not self.terms.compat:
+            answer = yield from self._tagged(self._login_quoted(login))
         else:
             answer = yield from self._login_step_by_step(login)
         if self.terms.compat:
@@ -137,8 +146,8 @@ class ServerSide:
         """Whether AUTHENTICATE PLAIN is to be used rather than LOGIN.
 
         It is where LOGIN cannot say it: an authorisation identity, what is not ASCII (RFC 3501
-        has LOGIN in ASCII alone), or a long password, such as a token; and where LOGIN would take
-        three round trips and this one.
+        has LOGIN in ASCII alone), or a long password, such as a token; and where LOGIN would have
+        to wait, or be in quoted strings, and this one not.
         """
         if login.authorisation is not None:
             return True
@@ -148,7 +157,9 @@ class ServerSide:
             return True
         if len(login.user) + len(login.password) > LOGIN_LIMIT:
             return True
-        return b"SASL-IR" in words and not may_send_at_once(login, words)
+        if may_send_at_once(login, words):
+            return False
+        return b"SASL-IR" in words or not may_quote(login)
 
     def _login_at_once(self, login: Login) -> bytes:
         """Say the whole of LOGIN; returns its tag."""
@@ -156,6 +167,13 @@ class ServerSide:
         say(b"%b LOGIN {%d+}" % (tag, len(user)))
         say(b"%b {%d+}" % (user, len(login.password)))
         say(login.password, secret=True)
+        return tag
+
+    def _login_quoted(self, login: Login) -> bytes:
+        """Say LOGIN in one line; returns its tag."""
+        tag = next(self.tags)
+        user, password = imap_id.quote(encode(login.user)), imap_id.quote(login.password)
+        self.wire.say(b"%b LOGIN %b %b" % (tag, user, password), secret=True)
         return tag
 
     def _login_step_by_step(self, login: Login) -> Talk[Verdict]:
@@ -231,11 +249,15 @@ class ServerSide:
             if (yield from self._response()).startswith(tag + b" "):
                 return
 
-    def _arrange_tls(self) -> Talk[Ready | TlsWanted | Verdict]:
-        """Ask for TLS; what came before it, perhaps from somebody between, does not count then."""
+    def _arrange_tls(self, words: frozenset[bytes]) -> Talk[Ready | TlsWanted | Verdict]:
+        """Ask for TLS; what came before it, perhaps from somebody between, does not count then.
+
+        Args:
+            words: what the greeting announces.
+        """
         client, self.client = self.client, Wire()
         try:
-            outcome = yield from self._ask_for_tls()
+            outcome = yield from self._ask_for_tls(words)
         finally:
             in_clear, self.client = self.client, client
             self.announced_more = None
@@ -243,14 +265,18 @@ class ServerSide:
             client.unsent.extend(in_clear.unsent)
         return outcome
 
-    def _ask_for_tls(self) -> Talk[Ready | TlsWanted | Verdict]:
-        if b"STARTTLS" in (yield from self._capabilities()).words:
+    def _ask_for_tls(self, words: frozenset[bytes]) -> Talk[Ready | TlsWanted | Verdict]:
+        if b"STARTTLS" not in words or self.terms.compat:
+            words = (yield from self._capabilities()).words
+        if b"STARTTLS" in words:
             tag = self._command(b"STARTTLS")
             answer = yield from self._tagged(tag)
             if answer.accepted:
                 self.asked_for_tls = True
                 return TlsWanted()
         elif not self.terms.tls_outgoing_force:
+            if not self.terms.compat:
+                self.announced = words
             return READY
         return Verdict(False, protocols.NEGOTIATION_FAILED)
 
@@ -372,6 +398,11 @@ def announcement(text: bytes) -> Announcement:
     if has_unauthenticate:
         shown = b" ".join(word for word in text.split(b" ") if word.upper() != b"UNAUTHENTICATE")
     return Announcement(words, shown, has_unauthenticate)
+
+
+def may_quote(login: Login) -> bool:
+    """Whether LOGIN can be said in quoted strings: what is in them is ASCII, and no controls."""
+    return QUOTABLE.fullmatch(encode(login.user) + login.password) is not None
 
 
 def may_send_at_once(login: Login, words: frozenset[bytes]) -> bool:

@@ -72,7 +72,7 @@ def say_list(pairs: Pairs) -> bytes:
     """The argument of ID, from pairs that can be quoted; those over the limit are left out."""
     parts = []
     for field, value in pairs[:PAIRS_LIMIT]:
-        parts += [_quote(field), b"NIL" if value is None else _quote(value)]
+        parts += [quote(field), b"NIL" if value is None else quote(value)]
     return b"(" + b" ".join(parts) + b")" if parts else b"NIL"
 
 
@@ -103,5 +103,6 @@ def _after_space(text: bytes) -> bytes:
     return text[1:]
 
 
-def _quote(octets: bytes) -> bytes:
+def quote(octets: bytes) -> bytes:
+    """A quoted string, of octets that may be in one."""
     return b'"' + re.sub(rb'(["\\])', rb"\\\1", octets) + b'"'

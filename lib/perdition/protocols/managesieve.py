@@ -92,7 +92,7 @@ class ClientSide:
                 case b"STARTTLS", 0 if self.offer_tls and not self.in_tls:
                     self._say("OK", "Begin TLS negotiation, mate")
                     return TlsWanted()
-                case b"XCLIENT", _:
+                case b"XCLIENT", _ if self.is_trusted or not self.terms.compat:
                     if (told := self._take_xclient(b" ".join(arguments))) is not None:
                         return told
                 case ((b"CAPABILITY" | b"LOGOUT"), _):
@@ -156,6 +156,11 @@ class ClientSide:
         name = (_string(mechanism) or b"") if mechanism.startswith(b'"') else b""
         offered, certified = self.terms.mechanisms, self.certified
         sasl.check(name, offered, certified)
+        if response is None and self.terms.compat and self.terms.takes_no_login(self.in_tls):
+            # 2.2 never asks for a password; nor do we where it would be refused.
+            raise BadResponse(
+                'Incorrect argument count, expected AUTHENTICATE "PLAIN" <challenge>, mate'
+            )
         first = None if response is None else self._response(response)
         return (yield from sasl.take(name, offered, first, self.challenge, certified))
 

@@ -102,7 +102,7 @@ class ClientSide:
                 case b"AUTH" if self.terms.mechanisms and argument.count(b" ") <= 1:
                     if login := (yield from self._authenticate(argument)):
                         return login
-                case b"XCLIENT":
+                case b"XCLIENT" if self.is_trusted or not self.terms.compat:
                     if (told := self._take_xclient(argument)) is not None:
                         return told
                 case b"QUIT":
@@ -234,6 +234,8 @@ class ServerSide:
         self.introduction = introduction
         self.was_told = self.takes_xclient = False
         self.asked_for_tls = False
+        # What the server announces, where it has been asked already and that still counts.
+        self.announced: list[bytes] | None = None
 
     def negotiate(self) -> Talk[Ready | TlsWanted | Verdict]:
         if self.asked_for_tls:
@@ -244,14 +246,18 @@ class ServerSide:
         self.takes_xclient = XCLIENT_CODE in greeting
         if not self.terms.tls_outgoing:
             return READY
-        if b"STLS" in (yield from self._capabilities()):
+        words = yield from self._capabilities()
+        if b"STLS" in words:
             self.wire.say(b"STLS")
             answer = yield from self.wire.read_line(LINE_LIMIT)
             if not _is_ok(answer):
                 return Verdict(False, protocols.NEGOTIATION_FAILED)
             self.asked_for_tls = True
             return TlsWanted()
-        return Verdict(False, protocols.TLS_NOT_PRESENT) if self.terms.tls_outgoing_force else READY
+        if self.terms.tls_outgoing_force:
+            return Verdict(False, protocols.TLS_NOT_PRESENT)
+        self.announced = words
+        return READY
 
     def log_in(self, login: Login) -> Talk[Verdict | Challenge]:
         """By USER and PASS, which need no capabilities and two round trips, if they can say it."""
@@ -286,7 +292,9 @@ class ServerSide:
     def _authenticate(self, login: Login) -> Talk[Verdict | Challenge]:
         """AUTH with the client's first message, at once where the line is short enough."""
         mechanism, message = sasl.first_of(login)
-        capabilities = yield from self._capabilities()
+        capabilities = self.announced
+        if capabilities is None:
+            capabilities = yield from self._capabilities()
         if not any(
             words[:1] == [b"SASL"] and mechanism in words
             for words in map(bytes.split, capabilities)

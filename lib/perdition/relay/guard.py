@@ -10,7 +10,8 @@ import re
 # nothing here: the real server may not have taken it, and then what follows are commands.
 COMMANDS = {
     "IMAP4": re.compile(rb"(?:\A|\n)[^ \r\n]+ UNAUTHENTICATE *\r*\n", re.IGNORECASE),
-    "MANAGESIEVE": re.compile(rb"(?:\A|\n) *UNAUTHENTICATE *\r*\n", re.IGNORECASE),
+    # Cyrus goes on to parse in the middle of a line that it has refused.
+    "MANAGESIEVE": re.compile(rb"(?:\A|[^\w.-])UNAUTHENTICATE[ \t]*\r*\n", re.IGNORECASE),
 }
 # So much of a line that has no end yet is kept; a longer one is none of these commands, or its tag
 # is longer than that, and the rest of it looks like a shorter one.

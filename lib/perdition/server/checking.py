@@ -1,5 +1,6 @@
 """``--check_config``: what is looked at beyond what a start loads before it listens."""
 
+import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,7 +23,7 @@ def check_addresses(options: Options) -> None:
     Raises:
         BindFailed: one of them is none; the text has the option.
     """
-    for item in parse_items(options.bind_address, options.domain_delimiter) or [ANY]:
+    for item in parse_items(options.bind_address) or [ANY]:
         try:
             net.resolve(item.host, item.port or options.listen_port)
         except net.ConnectFailed as error:
@@ -50,16 +51,25 @@ def troubles(options: Options, map_option: str, ids: privileges.Ids | None) -> I
             f"pam_service {options.pam_service}: there is no /etc/pam.d/{options.pam_service}: "
             "PAM asks its service other, which refuses everybody as a rule"
         )
+    if ids is not None:
+        privileges.drop(ids)
+    try:
+        check_file(options, map_option)
+    except MapFailed as error:
+        reader = f", read by user {options.username}" if os.geteuid() else ""
+        yield f"the map is out of order{reader}: {error}"
+
+
+def check_file(options: Options, map_option: str) -> None:
+    """Read the map, if it is one in a file.
+
+    Raises:
+        MapFailed: it cannot be used.
+    """
     store = STORES.get(map_name(options.map_library))
     if store is None or not store.is_file:
         return
     opened = open_map(options.map_library, map_option, MapSettings())
-    if ids is not None:
-        privileges.drop(ids)
     if isinstance(opened, FileMap):
-        try:
+        with contextlib.closing(opened):
             opened.check()
-        except MapFailed as error:
-            reader = f", read by user {options.username}" if os.geteuid() else ""
-            yield f"the map is out of order{reader}: {error}"
-    opened.close()

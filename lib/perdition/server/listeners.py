@@ -16,7 +16,7 @@ class BindFailed(Exception):
     """An address cannot be listened on; the text says which and why."""
 
 
-def parse_items(texts: Sequence[str], delimiter: str) -> list[ServerItem]:
+def parse_items(texts: Sequence[str]) -> list[ServerItem]:
     """Take `bind_address` apart.
 
     Raises:
@@ -25,7 +25,7 @@ def parse_items(texts: Sequence[str], delimiter: str) -> list[ServerItem]:
     items = []
     for text in texts:
         try:
-            item = net.parse_item(text, delimiter)
+            item = net.parse_item(text, net.DELIMITER)
         except Ambiguous as error:
             raise BindFailed(f"bind_address {error}") from error
         if item.host.isdecimal():

@@ -15,6 +15,7 @@ from perdition.logs import Log, LogOpenFailed, escape
 from perdition.maps import MapFailed
 from perdition.maps.choice import Latest, whole_option
 from perdition.server import privileges
+from perdition.server.checking import check_file
 from perdition.server.privileges import Ids, NoSuchUser
 from perdition.server.service import (
     configured_map,
@@ -180,6 +181,7 @@ class Loaded:
         told = render.redact(options.map_library, options.map_library_opt) or "(null)"
         self.log.info(f'Reloading map library "{options.map_library}" with options "{told}"')
         try:
+            check_file(options, self.map_option)
             new = configured_map(options, self.map_option, self._tell)
         except MapFailed as error:
             self.log.error(f"map: {error}: the one of before stays in use")

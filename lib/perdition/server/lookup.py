@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 import sys
 from collections.abc import Iterable, Iterator
 
@@ -52,9 +53,14 @@ def run(options: Options) -> bool:
     except (MapFailed, privileges.NoSuchUser) as error:
         raise ConfigError(f"--lookup: {error}") from error
     inquiry = Inquiry(make_service(options, log, find, SharedTurn(), None, None))
-    for name in with_progress(list(users(options.lookup))):
-        for line in inquiry.lines(name):
-            tqdm.write(NO_TEXT.sub(in_octal, line), file=sys.stdout)
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    try:
+        for name in with_progress(list(users(options.lookup))):
+            for line in inquiry.lines(name):
+                tqdm.write(NO_TEXT.sub(in_octal, line), file=sys.stdout)
+        sys.stdout.flush()
+    except OSError as error:
+        raise ConfigError(f"--lookup: {error.strerror}") from error
     find.close()
     return inquiry.in_order
 
@@ -64,6 +70,8 @@ def users(text: str) -> Iterator[str]:
     if text != "-":
         yield from (name for name in text.split(",") if name)
         return
+    if sys.stdin is None:
+        raise ConfigError("--lookup -: standard input is closed")
     for line in sys.stdin.buffer:
         if name := line.rstrip(b"\r\n"):
             yield decode(name)

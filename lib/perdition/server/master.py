@@ -147,7 +147,7 @@ class Master:
         os._exit(SUCCESS)
 
     def _bind_items(self) -> list[net.ServerItem]:
-        return parse_items(self.options.bind_address, self.options.domain_delimiter)
+        return parse_items(self.options.bind_address)
 
     def _bind(self) -> None:
         """Listen, unless the service manager does that for us."""
@@ -221,7 +221,9 @@ class Master:
             self.children.forget()
             if self.authenticator is not None:
                 self.authenticator.be_client()
-            Worker(self.service(), self.listeners, control, slot, place).run(self.ids)
+            Worker(self.service(), self.listeners, control, slot, place).run(
+                self.ids, self.loaded.map.read_ahead
+            )
             status = 0
         except Exception as error:  # noqa: BLE001 - the last resort of a process
             self.log.trace(error)

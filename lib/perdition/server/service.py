@@ -170,7 +170,7 @@ def make_service(
         finder=Finder(options, rules, find, log),
         backends=Backends(
             tuple(
-                net.parse_destination(each, delimiter, options.outgoing_port)._replace(user="")
+                net.parse_destination(each, net.DELIMITER, options.outgoing_port)._replace(user="")
                 for each in options.outgoing_server
             ),
             options.outgoing_port,
@@ -204,7 +204,7 @@ def goes_out_with_tls(options: Options) -> bool:
     """Whether the options ask for TLS with real servers."""
     mode = options.effective_ssl_mode
     return bool(mode & (SslMode.SSL_OUTGOING | SslMode.TLS_OUTGOING)) or any(
-        each.tls not in ("", "none") for each in known_parameters(options)
+        each.tls != "none" and (each.tls or each.wants_tls) for each in known_parameters(options)
     )
 
 
@@ -212,7 +212,7 @@ def known_parameters(options: Options) -> list[Parameters]:
     """What the options say of single real servers."""
     found = [parse_rule(each).parameters for each in options.outgoing_destinations]
     for text in options.outgoing_server:
-        item = net.parse_destination(text, options.domain_delimiter)
+        item = net.parse_destination(text, net.DELIMITER)
         if item.options is not None:
             found.append(item.options)
     return found

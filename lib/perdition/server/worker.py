@@ -12,7 +12,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import setproctitle
 
@@ -133,11 +133,12 @@ class Worker:
             is_ahead=lambda: self.slot.is_ahead,
         )
 
-    def run(self, ids: Ids | None) -> None:
+    def run(self, ids: Ids | None, begin: Callable[[], None] = lambda: None) -> None:
         """Serve until told to end.
 
         Args:
             ids: who to become first; None for nobody else.
+            begin: called next.
         """
         signals = Signals(
             (signal.SIGTERM, signal.SIGQUIT, WAKE),
@@ -148,6 +149,7 @@ class Worker:
             stay_on_a_cpu(self.place, self.options.workers)
         if ids is not None:
             privileges.drop(ids)
+        begin()
         setproctitle.setproctitle(f"{self.options.program}: worker {self.place}")
         relaying = threading.Thread(target=self.relay.run, name="relay", daemon=True)
         relaying.start()

@@ -219,7 +219,7 @@ class Attempt:
             session.channel.flush(session.wire)
             self.log.error(stage)
             self.log.debug(f"real server {self.server_item}: {error!r}")
-            self.log_auth(protocols.NEGOTIATION_FAILED)
+            self.break_off()
             raise Closed from error
         is_judged = verdict.status in (protocols.OK, protocols.REFUSED)
         if is_judged and self.identity_form in ("id", "xclient") and not server.was_told:
@@ -299,7 +299,7 @@ class Attempt:
                 challenge = outcome
             elif is_cancelled:
                 # Whatever the real server makes of that.
-                return outcome._replace(accepted=False, status=protocols.CANCELLED)
+                return outcome._replace(accepted=False, status=protocols.CANCELLED, code=b"")
             else:
                 return outcome
         raise ProtocolError("no end of an exchange")
@@ -355,7 +355,7 @@ class Attempt:
                 self.log.error(line)
             self.log.error("Fatal error establishing SSL connection")
             self.log.error(f"real server {self.server_item}: TLS: {error}")
-            self.log_auth(protocols.NEGOTIATION_FAILED)
+            self.break_off()
             raise Closed from error
         self.server_secure = channel.secure
 
@@ -363,6 +363,15 @@ class Attempt:
         """Take leave of a real server that refused."""
         with channel.patience.limited(LEAVE_SECONDS), contextlib.suppress(*TROUBLE):
             converse(server.leave(), wire, channel)
+
+    def break_off(self) -> None:
+        """Log that the real server cannot be spoken with, and tell the client; 2.2 does not."""
+        self.log_auth(protocols.NEGOTIATION_FAILED)
+        if not self.terms.compat:
+            session = self.session
+            session.client.refuse(Verdict(False, protocols.NEGOTIATION_FAILED, delays=0))
+            with contextlib.suppress(*TROUBLE):
+                session.channel.flush(session.wire)
 
     def host(self) -> str:
         """The name of the address that the client reached."""

@@ -209,7 +209,13 @@ class Channel:
             if isinstance(error, TlsFailed):
                 raise
             raise TlsFailed(f"connection lost in the handshake: {error.strerror}") from error
-        tls.check(stream.tls, name)
+        try:
+            tls.check(stream.tls, name)
+        except TlsFailed:
+            # What was not sent yet has a ticket in it, by which the peer would come back unchecked;
+            # and OpenSSL keeps no session for those that end without a word.
+            self.stream = None
+            raise
         self.certified = tls.user(stream.tls)
         self.secure = "ssl" if implicit else "starttls"
 

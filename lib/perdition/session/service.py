@@ -142,8 +142,14 @@ class Service:
         return said == "ssl" if said else self.ssl_outgoing
 
     def terms_with(self, item: ServerItem) -> Terms:
-        """The terms, as they are with that real server."""
-        said = item.options.tls if item.options else ""
+        """The terms, as they are with that real server.
+
+        Whoever is known by a certificate gets no password without having shown it.
+        """
+        options = item.options or Parameters()
+        said = options.tls
+        if options.wants_tls and said != "none" and not self.begins_with_tls(item):
+            said = "starttls_force"
         if not said:
             return self.terms
         return self.terms._replace(

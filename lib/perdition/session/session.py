@@ -35,6 +35,7 @@ class Session:
     Attributes:
         ends, peers: between whom it is, and that as the log has it.
         more: what else a PROXY header has said of the client's connection.
+        is_nobodys: a PROXY header has said that it is the load balancer's own.
         name: stands for it in what servers are told and log; empty until it is needed.
         ttl: how many proxies there may be from here to the real server, us included.
         broke_off: it ended in a way that the original counts as a failure.
@@ -47,6 +48,7 @@ class Session:
         self.channel = channel
         self.meet(ends)
         self.more = NOTHING_MORE
+        self.is_nobodys = False
         self.name = ""
         self.ttl = MOST_PROXIES
         self.wire = Wire()
@@ -103,6 +105,7 @@ class Session:
         if header.ends is not None:
             self.log.debug(f"PROXY header: {self.peers}")
             self.meet(header.ends)
+        self.is_nobodys = header.ends is None
         self.more = header.more
         self.count_hops(header.more.ttl)
         return True
@@ -210,6 +213,10 @@ class Session:
             return
         if isinstance(error, LineTooLong | ProtocolError):
             self.farewell("Line too long, mate")
+        elif self.is_nobodys:
+            # It has seen that we serve. The line below would have fail2ban ban the load balancer.
+            self.log.info(logs.closing_null(Who(self.peers)))
+            return
         self.log.error(logs.client_gone(self.peers))
 
     def farewell(self, reason: str) -> None:

@@ -145,7 +145,8 @@ def presented(tls: ssl.SSLObject) -> list[_ssl.Certificate]:
 def check_verified(policy: Policy, tls: ssl.SSLObject) -> None:
     """Check the chain that OpenSSL verified in the handshake.
 
-    There is none without a certificate, or in a resumed session whose chain was checked before.
+    There is none without a certificate. Of a resumed session the peer's own certificate is left:
+    its chain was good when the session began, for who is refused gets no session.
 
     Raises:
         CertificateRefused: the policy does not allow it.
@@ -155,6 +156,8 @@ def check_verified(policy: Policy, tls: ssl.SSLObject) -> None:
         policy.check_depth(len(chain))
         if policy.judges_times:
             policy.check_times(lifetime(certificate.get_info()) for certificate in chain)
+    elif info := tls.getpeercert():
+        policy.check_times([lifetime(info)])
 
 
 def lifetime(info: Mapping[str, Any]) -> Lifetime:

@@ -13,6 +13,7 @@ The exit status is 255 where the file cannot be opened, written or read, or is n
 # From the second paragraph on that is in the manual pages of makegdbm and makebdb, with OPTIONS.
 
 import contextlib
+import errno
 import os
 import re
 import signal
@@ -21,7 +22,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
 from perdition import __version__
 
@@ -99,12 +100,18 @@ def run(tool: Tool, arguments: Sequence[str] | None) -> int:
         are wrong are complained of and left out; they do not change it.
     """
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+        # Not the default: files that are being made are removed.
+        signal.signal(number, leave)
     doing = "new"
     try:
         command = read_command(sys.argv[1:] if arguments is None else arguments)
         if command.undo:
             doing = "undo"
             tool.show(command.file)
+            sys.stdout.flush()
+        elif sys.stdin is None:
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
         else:
             tool.make(command.file, sys.stdin.buffer)
     except HelpWanted:
@@ -116,6 +123,11 @@ def run(tool: Tool, arguments: Sequence[str] | None) -> int:
         complain(f"{tool.name}_{doing}: {tool.opening}: {tool.explain(error)}")
         return FAILURE
     return SUCCESS
+
+
+def leave(number: int, _frame: object) -> NoReturn:
+    """End because of a signal, with the status that a shell gives to that."""
+    raise SystemExit(128 + number)
 
 
 def read_command(arguments: Sequence[str]) -> Command:
@@ -181,6 +193,9 @@ def replacing(name: str) -> Iterator[str]:
         OSError: there can be no such file.
     """
     path = Path(name).resolve()
+    if path.exists() and not path.is_file():
+        # Such as /dev/null, whose place nothing else must take.
+        raise OSError(errno.EINVAL, "not a file")
     descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         try:
