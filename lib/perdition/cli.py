@@ -1,5 +1,6 @@
 """The program: from the name it was called by and its arguments to its exit status."""
 
+import os
 import sys
 from collections.abc import Sequence
 
@@ -22,6 +23,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit status: 0, or 255 where the start, or a look-up, failed.
     """
+    fill_standard_streams()
     program, *arguments = sys.argv if argv is None else argv
     if program.endswith("__main__.py") or program.endswith("perdition.py"):
         program = "perdition"
@@ -32,6 +34,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         check_upgrade.run(program, [each for each in arguments if each != CHECK_UPGRADE])
         return SUCCESS
     return run(program, arguments)
+
+
+def fill_standard_streams() -> None:
+    """Open those of descriptors 0 to 2 that are closed: the next file would be one of them."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:  # noqa: PLR2004 - standard error
+        os.set_inheritable(descriptor, True)
+    os.close(descriptor)
+    # Python has none for those that were closed.
+    for number, name, mode in (0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(number, mode, closefd=False))
 
 
 def run(program: str, arguments: Sequence[str]) -> int:

@@ -2,10 +2,13 @@
 
 import os
 import re
+import stat
 import syslog
 import time
 import traceback
 from pathlib import Path
+
+from perdition.outlets import Backlog, Stream, Syslog
 
 ERROR, WARNING, NOTICE, INFO, DEBUG = (
     syslog.LOG_ERR,
@@ -185,14 +188,20 @@ class Log:
         self.facility = facility
         self.descriptor: int | None = None
         self._stamp = (0, b"")
+        # Of those who may not read what they are told.
+        self._backlog: Backlog | None = None
+        self._syslog = Syslog()
         if facility.startswith(("-", "+")):
             self.descriptor = 1 if facility.startswith("-") else 2
         elif facility.startswith("/"):
             self.descriptor = self._open()
         elif facility in FACILITIES:
             self._open_syslog()
+            self._backlog = Backlog(self._syslog, self._tell_lost)
         else:
             raise LogOpenFailed(f'facility "{facility}" not found')
+        if self.descriptor is not None and not _is_file(self.descriptor):
+            self._backlog = Backlog(Stream(self.descriptor), self._tell_lost)
 
     @property
     def is_stream(self) -> bool:
@@ -209,12 +218,13 @@ class Log:
         syslog.openlog(self.ident, flags, FACILITIES[self.facility])
 
     def let_go(self) -> None:
-        """Close the connection to syslog; it is made anew for the next line.
+        """Close the connections to syslog; they are made anew for the next line.
 
         The C library goes on to use its descriptor, and closes it when writing fails. So before
         all descriptors are closed by others it has to know: by then the number is another's.
         """
         if self.facility in FACILITIES:
+            self._syslog.close()
             syslog.closelog()
             self._open_syslog()
 
@@ -271,18 +281,32 @@ class Log:
             return
         if not text.isprintable():
             text = UNSAFE_IN_LINE.sub(in_octal, text)
-        if self.descriptor is None:
-            syslog.syslog(level, text.encode("utf-8", "replace").decode())
-            return
         stamp = self._stamp
         if stamp[0] != (second := int(time.time())):
             stamp = self._make_stamp(second)
         octets = text.encode("utf-8", "surrogateescape")[:LINE_LIMIT]
         try:
-            os.write(self.descriptor, b"%b%b\n" % (stamp[1], octets))
+            if self.descriptor is None:
+                self._say_to_syslog(level, stamp[1], text)
+            elif self._backlog is None:
+                os.write(self.descriptor, b"%b%b\n" % (stamp[1], octets))
+            else:
+                self._backlog.put(b"%b%b\n" % (stamp[1], octets))
         except OSError:
             # A full disk or a closed terminal must not end a session.
             return
+
+    def _say_to_syslog(self, level: int, stamp: bytes, text: str) -> None:
+        """A line for syslog; for the console where there is none, as LOG_CONS says."""
+        assert self._backlog is not None  # noqa: S101 - syslog has one
+        octets = text.encode("utf-8", "replace")[:LINE_LIMIT]
+        try:
+            self._backlog.put(b"<%d>%b%b" % (FACILITIES[self.facility] | level, stamp, octets))
+        except OSError:
+            syslog.syslog(level, octets.decode("utf-8", "replace"))
+
+    def _tell_lost(self, count: int) -> None:
+        self.warning(f"log_facility: nobody read the log: {count} lines are lost")
 
     def _make_stamp(self, second: int) -> tuple[int, bytes]:
         """The beginning of all lines of a second: its time, program and process."""
@@ -293,3 +317,13 @@ class Log:
     def begin_process(self) -> None:
         """This is another process than before: lines begin with its number from now on."""
         self._stamp = (0, b"")
+        if self._backlog is not None:
+            self._backlog.begin_process()
+
+
+def _is_file(descriptor: int) -> bool:
+    """Whether it is a file, which has room for a line at any time."""
+    try:
+        return stat.S_ISREG(os.fstat(descriptor).st_mode)
+    except OSError:
+        return False

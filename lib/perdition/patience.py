@@ -26,9 +26,13 @@ class Patience:
         until: the moment when it is over. What has come ends no wait: the next one does, or `end`.
         deadline: the moment when all waiting is over.
         expired: a wait was too long.
+        gave_way: others needed its place.
     """
 
-    __slots__ = ("_client", "_lock", "_peer", "deadline", "expired", "since", "until")
+    __slots__ = (
+        *("_client", "_lock", "_peer"),
+        *("deadline", "expired", "gave_way", "since", "until"),
+    )
 
     def __init__(self, client: int, seconds: float) -> None:
         """Begin with the client's connection.
@@ -41,7 +45,7 @@ class Patience:
         self._lock = threading.Lock()
         self.since = monotonic()
         self.until = self.deadline = self.since + seconds if seconds else FOREVER
-        self.expired = False
+        self.expired = self.gave_way = False
 
     def begin(self, descriptor: int, seconds: float) -> bool:
         """Wait for a peer from now on, for so many seconds; 0 for no limit.
@@ -99,6 +103,7 @@ class Patience:
         """
         with self._lock:
             ours = {self._client, self._peer} - {-1}
+            self.gave_way = bool(ours) or self.gave_way
             for descriptor in ours:
                 shut_down(descriptor)
             self._client = self._peer = -1

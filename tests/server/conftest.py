@@ -155,6 +155,7 @@ class Client:
 
     def __init__(self, port: int) -> None:
         self.sock = socket.create_connection(("127.0.0.1", port), 10)
+        self.port: int = self.sock.getsockname()[1]
         self.sock.settimeout(15)
         self.file = self.sock.makefile("rb")
         assert self.line().startswith(b"+OK POP3 perditon ready on ")

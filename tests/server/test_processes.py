@@ -266,6 +266,10 @@ def test_the_oldest_connection_without_a_login_gives_way(start: Start) -> None:
         assert clients[0].line() == b""
         assert clients[1].line() == b""
         clients[4].log_in()
+    # They are not to be banned for it.
+    for each in clients[:2]:
+        assert f"login_threads: 127.0.0.1:{each.port}->" in program.log()
+        assert f"information from client 127.0.0.1:{each.port}->" not in program.log()
 
 
 def test_sessions_that_are_logged_in_need_no_thread(start: Start) -> None:

@@ -1,8 +1,10 @@
 """What must not end the program, and what must end it with a status that says so."""
 
 import contextlib
+import fcntl
 import os
 import resource
+import shlex
 import signal
 import socket
 import subprocess
@@ -13,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from perdition.server.logins import FIRST_THREADS
-from server.conftest import ROOT, Program, Start, wait_until
+from server.conftest import ROOT, Client, Program, Start, free_port, is_running, wait_until
 from server.test_processes import closing
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become somebody else")
@@ -67,10 +69,13 @@ def test_a_signal_that_means_nothing_ends_nothing(start: Start, number: signal.S
 
 
 @contextlib.contextmanager
-def without_descriptors(pid: int) -> Iterator[None]:
-    """Let a process open nothing: only the numbers of the standard streams are allowed."""
+def without_descriptors(pid: int, limit: int = 3) -> Iterator[None]:
+    """Let a process open nothing: only the numbers below that are allowed.
+
+    Those of the standard streams are in use.
+    """
     before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
-    resource.prlimit(pid, resource.RLIMIT_NOFILE, (3, before[1]))
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (limit, before[1]))
     try:
         yield
     finally:
@@ -116,6 +121,72 @@ def test_a_login_without_a_descriptor_for_the_real_server_fails_and_may_be_repea
             answer = client.ask("PASS sesame")
             assert answer == b"-ERR [SYS/TEMP] failed: Could not connect to server\r\n"
         client.log_in()
+
+
+def test_sessions_of_a_worker_without_descriptors_go_on_after_hup(start: Start) -> None:
+    program = start("--workers", "1")
+    worker = ready(program)
+    client = program.logged_in()
+    numbers = {int(each.name) for each in Path(f"/proc/{worker}/fd").iterdir()}
+    with closing(client), without_descriptors(worker, max(numbers) + 1):
+        program.kill(signal.SIGHUP)
+        wait_until(lambda: len(program.workers()) > 1, "another worker")
+        with closing(program.logged_in()):
+            assert client.works()
+        assert worker in program.workers()
+
+
+def test_a_master_that_cannot_start_a_worker_tries_it_again(start: Start) -> None:
+    program = start("--workers", "1")
+    worker = ready(program)
+    with without_descriptors(program.pid):
+        os.kill(worker, signal.SIGKILL)
+        program.wait_log("Worker 0 cannot be started: Too many open files", 7)
+    with closing(program.logged_in()):
+        pass
+    program.kill(signal.SIGTERM)
+    assert program.process.wait(10) == 0
+
+
+def test_nobody_waits_for_a_log_that_is_not_read(start: Start) -> None:
+    program = start()
+    port = free_port()
+    command = [*program.command, "-F", "-", "-b", f"127.0.0.1:{port}", "--pid_file", ""]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True) as process:
+        assert process.stdout is not None
+        # The smallest pipe there is.
+        fcntl.fcntl(process.stdout, fcntl.F_SETPIPE_SZ, 4096)
+        wait_until(lambda: serves(port), "it serves")
+        client = Client(port)
+        client.log_in()
+        with closing(client):
+            for _ in range(100):
+                with closing(Client(port)):
+                    pass
+            assert client.works()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(10) == 0
+        assert b"Connect: " in process.stdout.read()
+
+
+def serves(port: int) -> bool:
+    with socket.socket() as sock:
+        return sock.connect_ex(("127.0.0.1", port)) == 0
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_a_daemon_needs_no_standard_streams(start: Start, closed: str, tmp_path: Path) -> None:
+    program = start()
+    port, pid_path = free_port(), tmp_path / "daemon" / "pid"
+    command = [each for each in program.command if each != "--no_daemon"]
+    command += ["-b", f"127.0.0.1:{port}", "--pid_file", str(pid_path)]
+    done = subprocess.run(["sh", "-c", f"{shlex.join(command)} {closed}"], check=False)
+    assert done.returncode == 0
+    pid = int(pid_path.read_text())
+    with closing(client := Client(port)):
+        client.log_in()
+    os.kill(pid, signal.SIGINT)
+    wait_until(lambda: not is_running(pid), "it has ended")
 
 
 def status_of(pid: int) -> dict[str, list[str]]:

@@ -230,7 +230,7 @@ class Service:
             with deadlines.limited(BODY_SECONDS):
                 if len(response.read(BODY_LIMIT + 1, decode_content=False)) > BODY_LIMIT:
                     response.close()
-        except (HTTPError, OSError):
+        except (HTTPError, OSError, ValueError):
             # All that counts has come before.
             response.close()
         finally:

@@ -41,6 +41,8 @@ TAG_CHARACTERS = string.digits + string.ascii_lowercase + string.ascii_uppercase
 TAGS = tuple(f"flim{a}{b}".encode() for a in TAG_CHARACTERS for b in TAG_CHARACTERS)
 # RFC 7888 section 5: what LITERAL- lets be sent without being waited for.
 LITERAL_MINUS_LIMIT = 4096
+# Longer lists of capabilities than any server has are not kept.
+REMEMBERED_LIMIT = 2048
 # Printable ASCII: servers differ in what else they take in a quoted string.
 QUOTABLE = re.compile(rb"[\x20-\x7e]*")
 # Name and password together, in octets: Dovecot 2.3 reads LOGIN into 1024, AUTHENTICATE into 8192.
@@ -388,10 +390,17 @@ class Announcement(NamedTuple):
     has_unauthenticate: bool
 
 
-# Servers say the same again and again.
-@functools.lru_cache(maxsize=256)
 def announcement(text: bytes) -> Announcement:
-    """Read a list of capabilities."""
+    """Read a list of capabilities; servers say the same again and again."""
+    return _remembered(text) if len(text) <= REMEMBERED_LIMIT else _announcement(text)
+
+
+@functools.lru_cache(maxsize=256)
+def _remembered(text: bytes) -> Announcement:
+    return _announcement(text)
+
+
+def _announcement(text: bytes) -> Announcement:
     words = frozenset(text.upper().split(b" "))
     has_unauthenticate = b"UNAUTHENTICATE" in words
     shown = text

@@ -123,6 +123,9 @@ class ClientSide:
     def refuse(self, verdict: Verdict) -> None:
         self.wire.pause(verdict.delays)
         line = verdict.line if self.terms.server_resp_line else b""
+        if line[:4].upper() != b"-ERR":
+            # Whatever it is, it refuses nothing.
+            line = b""
         if verdict.status == protocols.LOCAL_FAILURE:
             line = b"-ERR %bAuthentication failure, mate" % self._code(verdict)
         self.wire.say(line or b"-ERR %b%b" % (self._code(verdict), encode(verdict.status)))

@@ -104,7 +104,10 @@ class Authenticator:
         Raises:
             NotKnown: there is no answer.
         """
-        ours, theirs = socket.socketpair()
+        try:
+            ours, theirs = socket.socketpair()
+        except OSError as error:
+            raise NotKnown(error.strerror) from error
         patience.begin(ours.fileno(), self._seconds)
         try:
             with theirs:

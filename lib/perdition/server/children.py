@@ -47,6 +47,7 @@ class Children:
         self._living: dict[int, Child] = {}
         self._due: list[tuple[float, int]] = []
         self._stillborn = 0
+        self._has_served = False
         # How often in a row the worker of a place has died young.
         self._died_young: dict[int, int] = {}
 
@@ -59,8 +60,11 @@ class Children:
 
     @property
     def cannot_start(self) -> bool:
-        """Whether so many have ended without having served that there is no hope."""
-        return self._stillborn >= MOST_STILLBORN
+        """Whether so many have ended without having served that there is no hope.
+
+        Where some have served before, what they lack now may be there again in a while.
+        """
+        return self._stillborn >= MOST_STILLBORN and not self._has_served
 
     def take_slot(self) -> Slot:
         """A number of connections, for a worker that is about to be started."""
@@ -85,7 +89,7 @@ class Children:
         # It may have died with words of ours unread: that is an error here.
         with contextlib.suppress(OSError):
             if child.control.recv(64):
-                self._stillborn = 0
+                self._has_served = True
 
     def bury(self) -> set[int]:
         """Take notice of those that have ended; the places of some are due then.
@@ -122,6 +126,12 @@ class Children:
             self._died_young[child.place] = times + 1
             pause = min(0.1 * 2**times, LONGEST_PAUSE)
         self._due.append((now + pause, child.place))
+
+    def put_off(self, place: int, slot: Slot) -> None:
+        """A worker could not be started: its place is due in a while."""
+        self._slots.give_back(slot)
+        self._stillborn += 1
+        self._due.append((time.monotonic() + YOUNG_SECONDS, place))
 
     def seconds_to_due(self) -> float | None:
         """How long until the first place is due, None where none is."""

@@ -6,12 +6,15 @@ There are few: more threads than there is work for only get into each other's wa
 while all are busy and some of them wait for slow peers, up to `login_threads` in a worker.
 """
 
+import collections
+import contextlib
 import errno
 import os
 import select
 import signal
 import socket
 import socketserver
+import struct
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -26,6 +29,10 @@ STACK_SIZE = 512 * 1024
 SLOW_SECONDS = 0.02
 # How long after the last time that all threads were busy it is looked at often.
 HURRY_SECONDS = 1.0
+# Who has said nothing for so long gives way to others, where there are more than can be served.
+SILENT_SECONDS = 1.0
+# tcpi_unacked in the kernel's struct tcp_info: of a listener, how many wait to be accepted.
+UNACKED = struct.Struct("24xI")
 OUT_OF_DESCRIPTORS = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 BACK_OFF_SECONDS = 0.2
 # How long a thread waits at most where other processes should have the next connection.
@@ -41,7 +48,7 @@ class LoginServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
     """The socketserver of one listener. A lock guards what it knows of its threads.
 
     Attributes:
-        connections: those that its threads serve, the oldest first.
+        connections: those that its threads serve, the oldest first, and whose they are.
         threads: how many threads it has.
         is_accepting: whether they go on to accept.
     """
@@ -73,7 +80,7 @@ class LoginServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
         self._local = None if host in ("0.0.0.0", "::") else listener.getsockname()  # noqa: S104
         # Not looked up, and made enumerations of, for each connection.
         self._kind = int(listener.family), int(listener.type), listener.proto
-        self.connections: dict[Patience, None] = {}
+        self.connections: dict[Patience, object] = {}
         self.threads = 0
         # The threads that may be in accept().
         self._accepters: set[int] = set()
@@ -85,9 +92,16 @@ class LoginServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
         self._lock = threading.Lock()
         self.is_accepting = True
         self._in_trouble = False
+        self._cannot_add = False
+        # Takes the listener's place in the end, when there may be no descriptor left for it.
+        self._nobody = socket.socket()
 
-    def add_threads(self, count: int) -> None:
-        """Have more threads."""
+    def add_threads(self, count: int) -> bool:
+        """Have more threads.
+
+        Returns:
+            Whether the system let us have them.
+        """
         for _ in range(count):
             with self._lock:
                 self.threads += 1
@@ -96,8 +110,12 @@ class LoginServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
             except RuntimeError as error:
                 with self._lock:
                     self.threads -= 1
-                self._log.error(f"login_threads: {error}: there are {self.threads}")
-                return
+                if not self._cannot_add:
+                    self._cannot_add = True
+                    self._log.error(f"login_threads: {error}: there are {self.threads}")
+                return False
+        self._cannot_add = False
+        return True
 
     def _run(self) -> None:
         """A thread: accept, serve, and again."""
@@ -136,6 +154,7 @@ class LoginServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
         if not self._in_trouble:
             self._in_trouble = True
             self._log.error(f"accept: {error.strerror}")
+        self.make_room(1)
         time.sleep(BACK_OFF_SECONDS)
 
     def get_request(self) -> tuple[socket.socket, Address]:
@@ -150,7 +169,7 @@ class LoginServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
         patience = Patience(request.fileno(), self._seconds)
         # A dictionary's own operations are whole: no lock is needed for them.
         connections = self.connections
-        connections[patience] = None
+        connections[patience] = client_address[0]
         if self.is_busy:
             self._hurry()
         try:
@@ -170,19 +189,39 @@ class LoginServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
         accept() and those that are woken there.
         """
         self.is_accepting = False
-        with socket.socket() as nobody:
-            os.dup2(nobody.fileno(), self.socket.fileno(), inheritable=False)
+        os.dup2(self._nobody.fileno(), self.socket.fileno(), inheritable=False)
+        self._nobody.close()
         with self._lock:
             for each in self._accepters:
                 signal.pthread_kill(each, WAKE)
 
-    def is_waited_for(self) -> bool:
-        """Whether a connection waits to be accepted."""
+    def waiting(self) -> int:
+        """How many connections wait to be accepted; of some, where the system does not say."""
         poll = select.poll()
         poll.register(self.socket.fileno(), select.POLLIN)
-        return bool(poll.poll(0))
+        if not poll.poll(0):
+            return 0
+        with contextlib.suppress(OSError):
+            told = self.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, UNACKED.size)
+            return max(int(UNACKED.unpack(told)[0]), 1)
+        return 1
 
-    def make_room(self) -> bool:
+    def make_room(self, count: int) -> int:
+        """End connections that are not logged in, so many of those that have been silent for long.
+
+        Of these the ones of a peer that has the most of them come first, then the oldest.
+
+        Returns:
+            How many.
+        """
+        known = list(self.connections.items())
+        have = collections.Counter(host for _each, host in known)
+        now = time.monotonic()
+        silent = [item for item in known if now - item[0].since > SILENT_SECONDS]
+        silent.sort(key=lambda item: -have[item[1]])
+        return sum(each.cut() for each, _host in silent[:count])
+
+    def cut_oldest(self) -> bool:
         """End the oldest connection that is not logged in; False where there is none."""
         return any(each.cut() for each in list(self.connections))
 
@@ -268,7 +307,8 @@ class LoginThreads:
         """All threads are busy, so many of them with slow peers."""
         left = self._limit - sum(each.threads for each in self._servers.values())
         wanted = FIRST_THREADS + 2 * slow - server.threads
-        if left > 0:
-            server.add_threads(min(wanted, left))
-        elif server.is_waited_for() and server.make_room():
-            self._log.notice("login_threads reached: the oldest connection gives way")
+        if left > 0 and server.add_threads(min(wanted, left)):
+            return
+        waiting = server.waiting()
+        if waiting and (count := server.make_room(waiting) or server.cut_oldest()):
+            self._log.notice(f"login_threads reached: the oldest connections give way: {count}")

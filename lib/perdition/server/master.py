@@ -129,7 +129,14 @@ class Master:
             self.log.info(f"Listening with {workers} workers")
         self.launcher.release()
         self.manager.tell("READY=1")
-        return self._supervise(signals)
+        try:
+            return self._supervise(signals)
+        except Exception as error:  # noqa: BLE001 - the last resort of a process
+            self.log.trace(error)
+            self.children.retire(DRAIN)
+            if self.pid_file is not None:
+                self.pid_file.remove()
+            return FAILURE
 
     def _heed_signals(self) -> None:
         """Act on signals in inetd mode, where one thread waits for nothing but its connection."""
@@ -192,16 +199,31 @@ class Master:
         self.launcher.forget()
 
     def _fork(self, place: int, signals: Signals) -> None:
-        """Start a worker."""
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        """Start a worker, later where the system cannot have another one now."""
         slot = self.children.take_slot()
+        try:
+            ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            with theirs:
+                pid = self._forked(ours)
+                if pid == 0:
+                    self._be_worker(place, slot, theirs, ours, signals)
+                signal.pthread_sigmask(signal.SIG_SETMASK, [])
+        except OSError as error:
+            self.log.error(f"Worker {place} cannot be started: {error.strerror}")
+            self.children.put_off(place, slot)
+        else:
+            self.children.add(pid, place, slot, ours)
+
+    @staticmethod
+    def _forked(control: socket.socket) -> int:
+        """Fork with all signals blocked; if that fails they are not, and control is closed."""
         signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-        pid = os.fork()
-        if pid == 0:
-            self._be_worker(place, slot, theirs, ours, signals)
-        signal.pthread_sigmask(signal.SIG_SETMASK, [])
-        theirs.close()
-        self.children.add(pid, place, slot, ours)
+        try:
+            return os.fork()
+        except OSError:
+            signal.pthread_sigmask(signal.SIG_SETMASK, [])
+            control.close()
+            raise
 
     def _be_worker(
         self,

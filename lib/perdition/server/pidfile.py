@@ -102,7 +102,10 @@ class PidFile:
     def write(self) -> None:
         """Put the process id of today into it: after detaching."""
         if self._path is not None:
-            self._path.write_text(str(os.getpid()), encoding="ascii")
+            # Its directory may be others': what they put in its place is not to be written.
+            descriptor = os.open(self._path, os.O_WRONLY | os.O_TRUNC | os.O_NOFOLLOW)
+            with contextlib.closing(os.fdopen(descriptor, "w")) as file:
+                file.write(str(os.getpid()))
 
     def remove(self) -> None:
         """Remove it; said in the log where that fails."""

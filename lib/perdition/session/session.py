@@ -208,6 +208,10 @@ class Session:
 
     def lose(self, error: Exception) -> None:
         """Log that the client cannot be served any more, and why."""
+        if self.channel.patience.gave_way:
+            # It is not to be banned for that.
+            self.log.notice(f"login_threads: {self.peers} gave way")
+            return
         if isinstance(error, PeerSilent):
             self.log.error(logs.client_silent(self.peers))
             return

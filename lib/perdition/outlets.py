@@ -1,0 +1,159 @@
+"""Log lines for somebody who may not read them: syslog, a pipe. No session waits for that."""
+
+import os
+import select
+import socket
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import Protocol
+
+SYSLOG = "/dev/log"
+# Lines that are kept while nobody reads them.
+MOST_LINES = 10_000
+
+
+class Outlet(Protocol):
+    """Who is told the lines."""
+
+    def offer(self, line: bytes, /) -> None:
+        """Tell a line at once.
+
+        Raises:
+            BlockingIOError: there is no room for it now.
+            OSError: nobody is there.
+        """
+
+    def send(self, line: bytes, /) -> None:
+        """Tell a line, and wait until there is room for it.
+
+        Raises:
+            OSError: nobody is there.
+        """
+
+
+class Syslog:
+    """The socket of syslog: a datagram a line, with its priority before it (RFC 3164)."""
+
+    def __init__(self) -> None:
+        self._sock: socket.socket | None = None
+
+    def offer(self, line: bytes) -> None:
+        self._send(line, socket.MSG_DONTWAIT)
+
+    def send(self, line: bytes) -> None:
+        self._send(line, 0)
+
+    def close(self) -> None:
+        """Close the socket; it is made anew for the next line."""
+        sock, self._sock = self._sock, None
+        if sock is not None:
+            sock.close()
+
+    def _send(self, line: bytes, flags: int) -> None:
+        sock = self._sock
+        if sock is not None:
+            try:
+                sock.send(line, flags)
+            except BlockingIOError:
+                raise
+            except OSError:
+                # It was started anew: there is another one of that name.
+                self.close()
+            else:
+                return
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        try:
+            sock.connect(SYSLOG)
+            sock.send(line, flags)
+        except BaseException:
+            sock.close()
+            raise
+        self._sock = sock
+
+
+class Stream:
+    """A pipe, a terminal or the like. What it has room for at all is a line, as a rule."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def offer(self, line: bytes) -> None:
+        # One for all threads could be used by one at a time.
+        poll = select.poll()
+        poll.register(self._descriptor, select.POLLOUT)
+        if not poll.poll(0):
+            raise BlockingIOError
+        os.write(self._descriptor, line)
+
+    def send(self, line: bytes) -> None:
+        os.write(self._descriptor, line)
+
+
+class Backlog:
+    """The lines of an outlet that has no room for them, in order, and a thread that waits for it.
+
+    A lock guards it, not the outlet.
+    """
+
+    def __init__(self, outlet: Outlet, tell_lost: Callable[[int], None]) -> None:
+        """None yet.
+
+        Args:
+            outlet: who is told the lines.
+            tell_lost: called with the number of lines that were left out, after the last of those
+                that were kept.
+        """
+        self._outlet = outlet
+        self._tell_lost = tell_lost
+        self.begin_process()
+
+    def begin_process(self) -> None:
+        """In a new process: what waits is its parent's."""
+        self._lines: deque[bytes] = deque()
+        self._lock = threading.Lock()
+        self._is_waiting = False
+        self._lost = 0
+
+    def put(self, line: bytes) -> None:
+        """Tell a line: at once where there is room, and else later.
+
+        Raises:
+            OSError: nobody is there.
+        """
+        if not self._is_waiting:
+            try:
+                self._outlet.offer(line)
+            except BlockingIOError:
+                pass
+            else:
+                return
+        with self._lock:
+            if len(self._lines) >= MOST_LINES:
+                self._lost += 1
+                return
+            self._lines.append(line)
+            if self._is_waiting:
+                return
+            self._is_waiting = True
+        try:
+            threading.Thread(target=self._wait, name="log", daemon=True).start()
+        except RuntimeError:
+            # There is no thread to be had. The next line tries it again.
+            self._is_waiting = False
+
+    def _wait(self) -> None:
+        while True:
+            with self._lock:
+                if not self._lines:
+                    self._is_waiting = False
+                    lost, self._lost = self._lost, 0
+                    break
+                line = self._lines.popleft()
+            try:
+                self._outlet.send(line)
+            except OSError:
+                with self._lock:
+                    self._lost += 1
+        if lost:
+            self._tell_lost(lost)

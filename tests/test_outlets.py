@@ -1,0 +1,100 @@
+"""Lines for who does not read them."""
+
+import contextlib
+import os
+import re
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from perdition import outlets
+from perdition.logs import INFO, Log
+from perdition.outlets import Backlog, Stream, Syslog
+from support.processes import wait_until
+
+SECONDS = 20
+
+
+@pytest.fixture
+def pipe() -> Iterator[tuple[int, int]]:
+    ends = os.pipe()
+    yield ends
+    for each in ends:
+        with contextlib.suppress(OSError):
+            os.close(each)
+
+
+def test_lines_that_nobody_reads_are_kept_in_order_up_to_a_bound(
+    pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outlets, "MOST_LINES", 50)
+    source, sink = pipe
+    lost: list[int] = []
+    backlog = Backlog(Stream(sink), lost.append)
+    lines = [b"%d " % number + b"x" * 1000 + b"\n" for number in range(200)]
+    for each in lines:
+        backlog.put(each)
+    read = b""
+    while not lost:
+        read += os.read(source, 65536)
+    os.set_blocking(source, False)
+    with contextlib.suppress(BlockingIOError):
+        while piece := os.read(source, 65536):
+            read += piece
+    found = read.splitlines(keepends=True)
+    assert found == lines[: len(found)]
+    assert lost == [len(lines) - len(found)]
+    assert len(found) >= 50 + 60
+    # And on it goes, without a thread.
+    backlog.put(b"more\n")
+    assert os.read(source, 65536) == b"more\n"
+    wait_until(lambda: all(each.name != "log" for each in threading.enumerate()), SECONDS, "ended")
+
+
+@pytest.fixture
+def log_socket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    path = tmp_path / "log"
+    monkeypatch.setattr(outlets, "SYSLOG", str(path))
+    return path
+
+
+def listening(path: Path) -> socket.socket:
+    path.unlink(missing_ok=True)
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    sock.bind(str(path))
+    sock.settimeout(SECONDS)
+    return sock
+
+
+def test_a_syslog_that_does_not_read_is_not_waited_for(log_socket: Path) -> None:
+    with listening(log_socket) as reader, contextlib.closing(Syslog()) as syslog:
+        backlog = Backlog(syslog, lambda _count: None)
+        lines = [b"<22>line %d" % number for number in range(2000)]
+        for each in lines:
+            backlog.put(each)
+        assert [reader.recv(100) for _ in lines] == lines
+
+
+def test_a_syslog_that_is_started_anew_is_found(log_socket: Path) -> None:
+    with contextlib.closing(Syslog()) as syslog:
+        backlog = Backlog(syslog, lambda _count: None)
+        with pytest.raises(FileNotFoundError):
+            backlog.put(b"<22>nobody")
+        for _ in range(2):
+            with listening(log_socket) as reader:
+                backlog.put(b"<22>somebody")
+                assert reader.recv(100) == b"<22>somebody"
+
+
+def test_lines_for_syslog_are_those_of_the_c_library(log_socket: Path) -> None:
+    with listening(log_socket) as reader:
+        log = Log("perdition.pop3", "mail", INFO)
+        log.info("J\xfcrgen \udcff\n")
+        line = reader.recv(1000).decode()
+        log.let_go()
+    found = re.fullmatch(r"<22>\w{3} [ \d]\d [\d:]{8} perdition\.pop3\[(\d+)\]: (.*)", line)
+    assert found
+    assert found.groups() == (str(os.getpid()), "J\xfcrgen ?\\012")
