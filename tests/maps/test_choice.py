@@ -138,7 +138,7 @@ def test_a_map_is_imported_only_when_it_is_chosen(popmap: str) -> None:
     value, modules = shown.splitlines()
     assert value == "b'b'"
     found = {name.removeprefix("perdition.maps.") for name in modules.split()}
-    assert found == {"perdition.maps", "choice", "files", "posix", "regex"}
+    assert found == {"perdition.maps", "cache", "choice", "files", "posix", "regex"}
 
 
 def test_a_missing_library_is_named_with_its_packages() -> None:

@@ -98,7 +98,7 @@ def test_db_is_the_data_source_and_names_are_as_written(option: str) -> None:
 
 @pytest.mark.usefixtures("source")
 def test_without_a_port_column_none_is_asked_for() -> None:
-    assert lookup("::dbPerdition:tblPerdition:::servername:user:") == Answer(
+    assert lookup("::dbPerdition:tblPerdition:::servername:user::") == Answer(
         [ServerItem("", "mail1", "")]
     )
 
@@ -125,7 +125,7 @@ def test_what_fails_is_out_of_order(option: str, key: bytes, complaint: str) -> 
 
 def test_a_data_source_needs_a_name() -> None:
     with pytest.raises(MapFailed, match="db is empty"):
-        open_map("odbc", "h:1:", MapSettings())
+        open_map("odbc", "h:1::", MapSettings())
 
 
 @pytest.mark.parametrize(

@@ -137,7 +137,8 @@ def colons(server: DatabaseServer, hosts: str, database: str) -> Callable[..., s
     def option(given: Sequence[str], account: tuple[str, str], **columns: str) -> str:
         names = ",".join(given)
         words = [hosts.format(names), str(server.port), database.format(names), "tblPerdition"]
-        return ":".join([*words, *account, *columns.values()])
+        # An empty field at the end is one that is not there.
+        return ":".join([*words, *account, *columns.values(), ""])
 
     return option
 

@@ -82,7 +82,7 @@ def test_the_file_that_is_named_is_the_one(
     other.write_text("outgoing_server main\n")
     lines = told(etc, capsys, "perdition", "-f", str(other), "--outgoing_server", "second")
     assert lines[1:] == [
-        "  outgoing_server: 2.2 took it from the file; now the command line counts"
+        "  outgoing_server: 2.2 took it from the file, main; now the command line counts, second"
     ]
 
 
@@ -133,3 +133,44 @@ def test_the_program_does_it() -> None:
         check=True,
     )
     assert done.stdout.splitlines()[0] == "perdition -f ''"
+
+
+PRECEDENCE = {
+    "bind_address": "2.2 took it from the file, 127.0.0.1; now the command line counts, 0.0.0.0",
+    "authenticate_in": "2.2 did not take it from the file where bind_address is on the command "
+    "line; now it counts",
+    "debug": "2.2 did not take it from the file where connection_logging is on the command line; "
+    "now it counts",
+}
+
+
+@pytest.mark.parametrize(
+    "words", [["-b", "0.0.0.0", "-C"], ["-Cb0.0.0.0"], ["--bind_address=0.0.0.0", "-C"]]
+)
+@pytest.mark.parametrize("key", ["bind_address", "b"])
+def test_options_that_2_2_confused_are_named_however_they_are_written(
+    etc: Path, capsys: pytest.CaptureFixture[str], words: list[str], key: str
+) -> None:
+    conf = f'{key} 127.0.0.1\nauthenticate_in\ndebug\noutgoing_server main\nmap_library ""\n'
+    lines = told(etc, capsys, "perdition.pop3", *words, conf=conf)
+    assert lines[1:] == [f"  {name}: {text}" for name, text in PRECEDENCE.items()]
+
+
+def test_the_default_file_is_a_script(etc: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    default = etc / "default/perdition"
+    default.write_text(
+        "export RUN_PERDITION=yes; BASE=--quiet\nPOP3=no POP3S=no IMAP4S=no MANAGESIEVE=no\n"
+        'FLAGS="$BASE \\\n -t 5"\n'
+    )
+    (line,) = told(etc, capsys, conf="outgoing_server main\nmap_library ''\n")
+    assert line == "perdition.imap4 --quiet -t 5"
+    default.write_text('RUN_PERDITION="yes\n')
+    (line, _perdition) = told(etc, capsys)
+    assert line.startswith(f"  {default}: a shell cannot read it: ")
+
+
+def test_a_map_that_cannot_be_opened_is_told(etc: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    conf = "map_library mysql\nmap_library_opt a:b:c:d:e:f:g:h:i:j:k\n"
+    (_pop3, line) = told(etc, capsys, "perdition.pop3", conf=conf)
+    assert line.startswith("  map: map_library_opt: 11 fields")
+    assert line.endswith(": it does not start before this is mended")

@@ -107,12 +107,16 @@ class Master:
             return SUCCESS if serve_inetd(self.service(), self.ids) else FAILURE
         # From the moment that others can see us on, a signal waits until it can be acted upon.
         signal.pthread_sigmask(signal.SIG_BLOCK, {*FATAL, signal.SIGHUP})
-        self._bind()
         try:
             self.pid_file = PidFile(self.options.pid_file, self.ids, self.log)
         except PidFileFailed as error:
             self.log.error(error.log_line)
             raise StartFailed(str(error)) from error
+        try:
+            self._bind()
+        except StartFailed:
+            self.pid_file.remove()
+            raise
         if self.options.is_foreground:
             os.chdir("/")
         else:

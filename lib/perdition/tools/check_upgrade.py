@@ -4,21 +4,23 @@ It reads what 2.2 read: /etc/default/perdition and a configuration file for each
 maps in files. It changes nothing, and asks no server.
 """
 
-import itertools
+import contextlib
 import os
 import re
 import shlex
+import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from perdition.config import ConfigError
-from perdition.config.command_line import load
-from perdition.config.files import default_file
+from perdition.config import ConfigError, HelpWanted, VersionWanted
+from perdition.config.command_line import load, scan
+from perdition.config.files import default_file, settings_in
 from perdition.config.old_rules import differences
 from perdition.config.options import Options
+from perdition.config.settings import Level, gather
 from perdition.grammar import GrammarError, scan_words
-from perdition.maps import MapFailed, read_value
-from perdition.maps.choice import map_name
+from perdition.maps import MapFailed, MapSettings, read_value
+from perdition.maps.choice import STORES, map_name, open_map
 from perdition.maps.libgdbm import NOLOCK, READER, File, GdbmError
 from perdition.maps.posix import Pattern, PatternError
 
@@ -31,9 +33,26 @@ SERVICES = {
     "IMAP4S": "perdition.imaps",
     "MANAGESIEVE": "perdition.managesieve",
 }
-VARIABLE = re.compile(r"^\s*(\w+)=(.*)$", re.MULTILINE)
+# The file is a script for the shell, as which the init script reads it.
+READ_DEFAULT = """
+RUN_PERDITION=no FLAGS= POP3=yes POP3S=yes IMAP4=yes IMAP4S=yes MANAGESIEVE=yes
+. "$1" >/dev/null
+shift
+for name; do eval "printf '%s\\0' \\"\\$$name\\""; done
+"""
+DEFAULT_SECONDS = 10
 # 2.2 takes them from the file although the command line has them (options.md section 2).
 FILE_WON = ("bind_address", "outgoing_server", "query_key")
+# And these it does not take from the file where the command line has the other one.
+HIDDEN = {
+    "bind_address": ("add_domain", "authenticate_in", "connection_limit"),
+    "connection_logging": ("debug",),
+    "debug": ("connection_logging",),
+    "ssl_listen_ciphers": ("ssl_outgoing_ciphers",),
+    "ssl_outgoing_ciphers": ("ssl_listen_ciphers",),
+    "ssl_no_cert_verify": ("ssl_no_client_cert_verify",),
+    "ssl_no_client_cert_verify": ("ssl_no_cert_verify",),
+}
 MOST_EXAMPLES = 3
 GDBM_DEFAULT, REGEX_DEFAULT = "perdition/popmap.gdbm.db", "perdition/popmap.re"
 
@@ -52,9 +71,13 @@ def run(program: str, arguments: Sequence[str], etc: Path = ETC) -> int:
     """
     program = Path(program).name
     services = [(program, list(arguments))]
-    if program == "perdition" and not arguments:
-        services = started(etc / "default/perdition") or services
     count = 0
+    if program == "perdition" and not arguments:
+        try:
+            services = started(etc / "default/perdition") or services
+        except ValueError as error:
+            print(f"  {error}")
+            count = 1
     for name, words in services:
         print(f"{name} {shlex.join(words)}".rstrip())
         for line in service(name, words, etc):
@@ -65,21 +88,37 @@ def run(program: str, arguments: Sequence[str], etc: Path = ETC) -> int:
 
 
 def started(default: Path) -> list[tuple[str, list[str]]]:
-    """What the init script starts: names and arguments."""
-    try:
-        text = default.read_text(encoding="utf-8", errors="surrogateescape")
-    except OSError:
+    """What the init script starts: names and arguments.
+
+    Raises:
+        ValueError: the shell cannot read the file; the text says so.
+    """
+    if not default.exists():
         return []
-    values: dict[str, str] = {}
-    for name, value in VARIABLE.findall(text):
-        words = shlex.split(value, comments=True)
-        values[name] = words[0] if words else ""
-    if values.get("RUN_PERDITION") != "yes":
+    names = ["RUN_PERDITION", "FLAGS"]
+    for each in SERVICES:
+        names += [each, f"{each}_FLAGS"]
+    try:
+        done = subprocess.run(  # noqa: S603 - as the init script does it
+            ["/bin/sh", "-c", READ_DEFAULT, "sh", str(default.absolute()), *names],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=DEFAULT_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise ValueError(f"{default}: a shell does not come to its end") from None
+    texts = os.fsdecode(done.stdout).split("\0")[:-1]
+    if len(texts) != len(names):
+        why = os.fsdecode(done.stderr).strip().rpartition("\n")[2]
+        raise ValueError(f"{default}: a shell cannot read it: {why}")
+    values = dict(zip(names, texts, strict=True))
+    if values["RUN_PERDITION"] != "yes":
         return []
     return [
-        (program, f"{values.get('FLAGS', '')} {values.get(f'{name}_FLAGS', '')}".split())
+        (program, f"{values['FLAGS']} {values[f'{name}_FLAGS']}".split())
         for name, program in SERVICES.items()
-        if values.get(name, "yes") == "yes"
+        if values[name] == "yes"
     ]
 
 
@@ -87,10 +126,12 @@ def service(program: str, arguments: list[str], etc: Path) -> Iterator[str]:
     """What will be different for one service."""
     folder = etc / "perdition"
     path = default_file(program, folder)
-    for option, value in itertools.pairwise(arguments):
-        if option in ("-f", "--config_file"):
-            path = Path(value) if value else None
-    in_file: set[str] = set()
+    line: Level = {}
+    # What is wrong there is said below.
+    with contextlib.suppress(ConfigError, HelpWanted, VersionWanted):
+        line = gather(scan(arguments)[0])
+    if "config_file" in line:
+        path = Path(line["config_file"].text) if line["config_file"].text else None
     if path is not None:
         try:
             text = path.read_bytes().decode("utf-8", "surrogateescape")
@@ -99,18 +140,35 @@ def service(program: str, arguments: list[str], etc: Path) -> Iterator[str]:
             return
         for difference in differences(text):
             yield f"{path}:{difference}"
-        in_file = {line.split()[0] for line in text.splitlines() if line.split()}
     try:
         loaded = load(program, arguments, folder)
     except ConfigError as error:
         yield f"{error}: it does not start before this is mended"
         return
+    except (HelpWanted, VersionWanted):
+        return
     yield from loaded.warnings
-    for name in FILE_WON:
-        if f"--{name}" in arguments and name in in_file:
-            yield f"{name}: 2.2 took it from the file; now the command line counts"
+    if path is not None:
+        yield from precedence(line, gather(settings_in(path)))
     yield from meanings(loaded.options)
     yield from in_maps(loaded.options, etc)
+
+
+def precedence(line: Level, in_file: Level) -> Iterator[str]:
+    """Options of the command line that 2.2 confused with others."""
+    for name in FILE_WON:
+        if name in line and name in in_file:
+            yield (
+                f"{name}: 2.2 took it from the file, {in_file[name].text}; now the command line "
+                f"counts, {line[name].text}"
+            )
+    for name, hidden in HIDDEN.items():
+        for each in hidden:
+            if name in line and each in in_file and each not in line:
+                yield (
+                    f"{each}: 2.2 did not take it from the file where {name} is on the command "
+                    "line; now it counts"
+                )
 
 
 def meanings(options: Options) -> Iterator[str]:
@@ -143,7 +201,10 @@ def meanings(options: Options) -> Iterator[str]:
         yield f"log_facility {options.log_facility}: 2.2 ended without a word; now it works"
     if options.authenticate_in and options.protocol == "MANAGESIEVE":
         yield "authenticate_in: 2.2 could not do that in ManageSieve; now it works"
-    if map_name(options.map_library) and options.outgoing_server and options.map_library_opt:
+    name = map_name(options.map_library)
+    # Where nobody has named a file there may be no map.
+    has_map = name and (options.map_library_opt or not (name in STORES and STORES[name].is_file))
+    if has_map and options.outgoing_server:
         yield (
             "map: while it is out of order, 2.2 went on to outgoing_server; now the client is told "
             "to try again later: map_failure default_server is as before"
@@ -157,6 +218,12 @@ def in_maps(options: Options, etc: Path) -> Iterator[str]:
         yield "map mysql without map_library_opt: 2.2 never connected; now the defaults count"
     if name == "ldap" and not re.match(r"\d(:|$)", option):
         yield "map ldap: 2.2 spoke version 2 unless told otherwise; now it is 3"
+    if name and name != "posix_regex":
+        try:
+            open_map(options.map_library, option, MapSettings(options.domain_delimiter)).close()
+        except MapFailed as error:
+            yield f"map: {error}: it does not start before this is mended"
+            return
     if name == "gdbm":
         yield from in_gdbm(Path(option or etc / GDBM_DEFAULT), options.domain_delimiter)
     if name == "posix_regex":

@@ -221,6 +221,10 @@ def check_imap4(said: list[framing.Line], given: Script) -> None:
         if rest.startswith(b"AUTHENTICATE "):
             check_message(rest.split(b" ")[2:], given)
             after_auth = True
+        elif rest.startswith(b'LOGIN "'):
+            words = [QUOTED.sub(rb"\1", each[1:-1]) for each in STRING.findall(rest)]
+            assert words == [user, password]
+            assert STRING.sub(b"", rest) == b"LOGIN  "
         elif rest.startswith(b"LOGIN "):
             assert re.fullmatch(rb"LOGIN \{%d\+?\}" % len(user), rest)
             assert line.literals in ((b"",), (user,), (user, b""), (user, password))
@@ -271,6 +275,7 @@ def check_message(words: list[bytes], given: Script) -> None:
             assert octets == sasl.say_first(login, login.exchange)
 
 
+STRING, QUOTED = re.compile(rb'"(?:[^"\\]|\\.)*"'), re.compile(rb"\\(.)")
 COMMANDS = {"pop3": check_pop3, "imap4": check_imap4, "sieve": check_sieve}
 ANN = b"\3\3ann\6sesame"
 BREAKING = b"\3\6a\r\nb\0c\x08x\r\nQUIT"
