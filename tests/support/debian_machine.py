@@ -21,7 +21,15 @@ SUITE = "bookworm"
 MIRROR = "http://deb.debian.org/debian"
 # What has the original, and what ours depends on.
 INCLUDED = (
-    *("perdition", "perdition-ldap", "make", "python3", "python3-bsddb3", "python3-configobj"),
+    *(
+        "perdition",
+        "perdition-ldap",
+        "make",
+        "netbase",
+        "python3",
+        "python3-bsddb3",
+        "python3-configobj",
+    ),
     *("python3-daemon", "python3-ldap", "python3-setproctitle", "python3-tqdm"),
 )
 INSTALL_SECONDS = 600

@@ -269,6 +269,7 @@ def test_an_upgrade_starts_nothing_that_did_not_run(site: Site) -> None:
     site.install()
     assert site.serves_nothing()
     assert not list(site.path("/run").glob("perdition*/*.pid"))
+    assert not site.path("/run/perdition.was-running").exists()
     # From our own version, of which one daemon has stopped.
     site.do("start")
     first = site.pid("IMAP4")
@@ -284,15 +285,44 @@ def test_an_upgrade_starts_nothing_that_did_not_run(site: Site) -> None:
     assert site.serves_nothing()
 
 
-def test_a_changed_init_script_of_the_original_does_not_leave_it_running(site: Site) -> None:
+def test_an_upgrade_starts_those_alone_that_ran(site: Site) -> None:
+    site.configure()
+    site.do("start")
+    site.run("sh", "-c", f"kill {site.pid('POP3')}")
+    wait_until(lambda: not site.serves("POP3"), SECONDS, "one of them has ended")
+    site.install()
+    wait_until(lambda: site.serves("IMAP4"), SECONDS, "the other one is served")
+    assert not site.serves("POP3")
+    site.do("start")
+
+
+def test_removed_and_ours_installed_it_serves_as_before(site: Site) -> None:
+    site.configure()
+    site.do("start")
+    site.run("dpkg", "--remove", "perdition-ldap", "perdition")
+    assert site.serves_nothing()
+    site.install()
+    site.wait_serving()
+    assert all(site.executable(each).startswith("/usr/bin/python3") for each in NAMES)
+
+
+def test_a_changed_init_script_of_the_original_leaves_nothing_running(site: Site) -> None:
     site.configure()
     script = site.path(SCRIPT).read_text() + "# The site's own\n"
     site.write(SCRIPT, script, 0o755)
     site.do("start")
-    site.install()
+    told = site.install()
     site.wait_serving()
     assert site.path(SCRIPT).read_text() == script
     assert all(site.executable(each).startswith("/usr/bin/python3") for each in NAMES)
+    assert "does not find them: stop, restart and reload do nothing" in told
+    # It does not find them, but the package does.
+    first = {each: site.pid(each) for each in NAMES}
+    site.install()
+    site.wait_serving()
+    assert not {site.pid(each) for each in NAMES} & set(first.values())
+    site.run("dpkg", "--remove", "perdition-ldap", "perdition")
+    assert site.serves_nothing()
 
 
 def test_its_daemons_obey_the_init_script(site: Site) -> None:

@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
 from support.processes import END_SECONDS, HOST, end, free_port, is_listening, require, wait_until
 from support.program import ROOT, START_SECONDS
 from support.scripted import read_line
@@ -18,6 +20,13 @@ from support.scripted import read_line
 UNITS = ROOT / "init/systemd"
 # Less is better: 10 is no protection at all.
 MOST_EXPOSED = 3.0
+# Becomes a program that is given a descriptor as systemd does it.
+GIVE = """
+import os, sys
+os.dup2(int(sys.argv[1]), 3)
+os.environ.update(LISTEN_FDS="1", LISTEN_PID=str(os.getpid()))
+os.execv(sys.argv[2], sys.argv[2:])
+"""
 
 
 def units(folder: Path, instance: str) -> list[str]:
@@ -163,3 +172,31 @@ def test_a_connection_of_systemds_is_served(tmp_path: Path) -> None:
                     assert read_line(sock) == b"+OK QUIT\r\n"
             line = f"Connect:  {HOST}:{ours[1]}->{HOST}:{port} inetd_pid="
             wait_until(lambda: line in (tmp_path / "log").read_text(), END_SECONDS, line)
+
+
+@pytest.mark.parametrize("kind", ["connection", "unix"])
+def test_what_is_no_listener_ends_the_start_with_the_reason(tmp_path: Path, kind: str) -> None:
+    command = program("POP3", "--no_daemon", "--pid_file", "", "-F", "-")
+    listener = socket.create_server((HOST, 0))
+    if kind == "unix":
+        listener.close()
+        listener = socket.socket(socket.AF_UNIX)
+        listener.bind(str(tmp_path / "socket"))
+        listener.listen()
+    with listener, socket.socket() as client:
+        given = listener
+        if kind == "connection":
+            client.connect(listener.getsockname())
+            given = listener.accept()[0]
+        with given:
+            done = subprocess.run(
+                [sys.executable, "-c", GIVE, str(given.fileno()), *command],
+                pass_fds=(given.fileno(),),
+                capture_output=True,
+                text=True,
+                timeout=60,
+                check=False,
+            )
+    assert done.returncode == 255
+    assert "descriptor 3 of the service manager: " in done.stderr
+    assert "Traceback" not in done.stderr

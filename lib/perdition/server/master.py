@@ -162,7 +162,10 @@ class Master:
 
     def _bind(self) -> None:
         """Listen, unless the service manager does that for us."""
-        self.listeners = given_sockets()
+        try:
+            self.listeners = given_sockets()
+        except ValueError as error:
+            raise StartFailed(str(error)) from error
         for listener in self.listeners:
             prepare(listener, keepalive=self.options.tcp_keepalive)
         self.are_given = bool(self.listeners)

@@ -44,7 +44,11 @@ class Manager:
 
 
 def given_sockets() -> list[socket.socket]:
-    """The sockets that it listens on for us, which are ours from now on."""
+    """The sockets that it listens on for us, which are ours from now on.
+
+    Raises:
+        ValueError: one of them is something else; the text says what is wanted.
+    """
     pid, count = os.environ.pop("LISTEN_PID", ""), os.environ.pop("LISTEN_FDS", "")
     os.environ.pop("LISTEN_FDNAMES", None)
     if pid != str(os.getpid()) or not count.isdigit():
@@ -54,5 +58,12 @@ def given_sockets() -> list[socket.socket]:
         os.set_inheritable(descriptor, False)
         sock = socket.socket(fileno=descriptor)
         sock.setblocking(True)
+        if sock.family not in (socket.AF_INET, socket.AF_INET6):
+            raise ValueError(f"descriptor {descriptor} of the service manager: not a socket of TCP")
+        if not sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+            raise ValueError(
+                f"descriptor {descriptor} of the service manager: a connection, and nothing that "
+                "listens: Accept=yes needs StandardInput=socket and --inetd_mode"
+            )
         found.append(sock)
     return found
