@@ -258,3 +258,19 @@ def test_a_certificate_out_of_its_time_warns(listening, pki, kind):
     on = listening(cert_file="for names", key_file="for names", sni_certs=(pki.file(kind),))
     [text] = on.warnings
     assert re.match(rf"ssl_sni_certs .*/{kind}.pem: certificate .*: clients will refuse it", text)
+
+
+def test_a_directory_as_certbot_makes_it(listening, tmp_path, pki):
+    made = certify("letters", pki.ca, names=["letters.example"])
+    live = tmp_path / "letters.example"
+    live.mkdir()
+    for name, octets in {
+        "cert.pem": certificates_pem(made),
+        "chain.pem": certificates_pem(pki.ca),
+        "fullchain.pem": certificates_pem(made, pki.ca),
+        "privkey.pem": key_pem(made.key),
+    }.items():
+        (live / name).write_bytes(octets)
+    for path in live, live / "fullchain.pem":
+        on = listening(sni_certs=(str(path),))
+        assert certificate_of(on, "letters.example") == "letters"

@@ -24,7 +24,8 @@ class AddedOptions(GeneralOptions):
     login_threads: int = option(
         256,
         kinds.AT_LEAST_TWO,
-        "Most connections of a worker that have not logged in; at the bound the oldest gives way.",
+        "Most connections of a worker that have not logged in; at the bound those give way that "
+        "say nothing, first of all those of who has the most of them.",
         metavar="COUNT",
     )
     login_attempts: int = option(

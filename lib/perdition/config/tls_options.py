@@ -193,7 +193,8 @@ class TlsOptions(AddedOptions):
         kinds.LIST,
         "More certificates for clients, each for those that ask for one of its names (SNI): files, "
         "or directories of *.pem files. Each has the certificate, those that lead to its "
-        "authority, and the key, unless this is beside it in a file whose name ends in .key.",
+        "authority, and the key, unless this is beside it in a file whose name ends in .key. Of "
+        "a directory with fullchain.pem and privkey.pem, as certbot makes them, it is these two.",
         section=TLS,
         metavar="PATH[,PATH...]",
     )

@@ -13,6 +13,8 @@ from perdition.tls.files import PRIVATE_KEY, Pair, decoded, why
 OPTION = "ssl_sni_certs"
 PATTERN = "*.pem"
 KEY_SUFFIX = ".key"
+# What certbot and others like it have in a directory for each name.
+WITH_CHAIN, ITS_KEY = "fullchain.pem", "privkey.pem"
 
 
 class Own(NamedTuple):
@@ -46,14 +48,18 @@ class Choice(NamedTuple):
 def files(paths: Iterable[str]) -> list[Pair]:
     """The certificates that `ssl_sni_certs` names; of a directory all with that ending.
 
-    The key stands in the same file, or in one beside it whose name ends in .key.
+    The key stands in the same file, or in one beside it whose name ends in .key. In a directory
+    with fullchain.pem it is that one alone, and privkey.pem has its key.
 
     Raises:
         TlsSetupError: there is none.
     """
     found = []
     for path in map(Path, paths):
-        names = sorted(path.glob(PATTERN)) if path.is_dir() else [path]
+        names = [path]
+        if path.is_dir():
+            whole = path / WITH_CHAIN
+            names = [whole] if whole.exists() else sorted(path.glob(PATTERN))
         if not names:
             raise TlsSetupError(f"{OPTION} {path}: no {PATTERN} in this directory")
         for file in names:
@@ -61,7 +67,10 @@ def files(paths: Iterable[str]) -> list[Pair]:
                 has_key = PRIVATE_KEY in file.read_bytes()
             except OSError as error:
                 raise failed(file, why(error)) from error
-            key = file if has_key else file.with_suffix(KEY_SUFFIX)
+            key = file
+            if not has_key:
+                is_whole = file.name == WITH_CHAIN
+                key = file.with_name(ITS_KEY) if is_whole else file.with_suffix(KEY_SUFFIX)
             found.append(Pair(OPTION, str(file), OPTION, str(key)))
     return found
 
