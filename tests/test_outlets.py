@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from perdition import outlets
-from perdition.logs import INFO, Log
+from perdition.logs import INFO, Log, LogOpenFailed
 from perdition.outlets import Backlog, Stream, Syslog
 from support.processes import wait_until
 
@@ -98,3 +98,17 @@ def test_lines_for_syslog_are_those_of_the_c_library(log_socket: Path) -> None:
     found = re.fullmatch(r"<22>\w{3} [ \d]\d [\d:]{8} perdition\.pop3\[(\d+)\]: (.*)", line)
     assert found
     assert found.groups() == (str(os.getpid()), "J\xfcrgen ?\\012")
+
+
+def test_a_pipe_without_a_reader_is_no_log(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    os.mkfifo(path)
+    with pytest.raises(LogOpenFailed, match="fopen: No such device"):
+        Log("perdition", str(path), INFO)
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    log = Log("perdition", str(path), INFO)
+    log.info("Starting")
+    assert os.read(reader, 1000).endswith(b": Starting\n")
+    assert log.descriptor is not None
+    os.close(log.descriptor)
+    os.close(reader)

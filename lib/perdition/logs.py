@@ -229,10 +229,14 @@ class Log:
             self._open_syslog()
 
     def _open(self) -> int:
+        # A pipe that nobody reads is not waited for.
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK
         try:
-            return os.open(Path(self.facility), os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+            descriptor = os.open(Path(self.facility), flags, 0o666)
         except OSError as error:
             raise LogOpenFailed(f"fopen: {error.strerror}") from error
+        os.set_blocking(descriptor, True)
+        return descriptor
 
     def reopen(self) -> None:
         """Open the file again, by its name: after logrotate. The old one stays if that fails.
