@@ -288,11 +288,12 @@ class Log:
         stamp = self._stamp
         if stamp[0] != (second := int(time.time())):
             stamp = self._make_stamp(second)
-        octets = text.encode("utf-8", "surrogateescape")[:LINE_LIMIT]
         try:
             if self.descriptor is None:
                 self._say_to_syslog(level, stamp[1], text)
-            elif self._backlog is None:
+                return
+            octets = text.encode("utf-8", "surrogateescape")[:LINE_LIMIT]
+            if self._backlog is None:
                 os.write(self.descriptor, b"%b%b\n" % (stamp[1], octets))
             else:
                 self._backlog.put(b"%b%b\n" % (stamp[1], octets))

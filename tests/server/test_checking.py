@@ -75,3 +75,10 @@ def test_a_service_of_pam_without_a_file_is_warned_of() -> None:
     (warning,) = checked("--authenticate_in", "--pam_service", "nowhere")
     assert warning.startswith(f"{PREFIX}pam_service nowhere: there is no /etc/pam.d/nowhere")
     assert not checked("--pam_service", "nowhere")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root changes into the workers' user")
+def test_expressions_are_the_masters_to_read(file: Path) -> None:
+    file.write_text("^ann$: mail1\n")
+    file.chmod(0o600)
+    assert list(checked("-M", "posix_regex", "-m", file)) == []

@@ -1,12 +1,10 @@
 """IMAP4 (RFC 3501, 9051, 4959, 7888): our side towards the real server."""
 
 import base64
-import functools
 import itertools
 import re
 import string
 from collections.abc import Iterator
-from typing import NamedTuple
 
 from perdition import protocols
 from perdition.protocols import (
@@ -25,6 +23,12 @@ from perdition.protocols import (
     imap_id,
     sasl,
 )
+from perdition.protocols.announcement import (
+    CAPABILITY_CODE,
+    CAPABILITY_RESPONSE,
+    Announcement,
+    announcement,
+)
 from perdition.protocols.client_identity import NOBODY, Introduction
 from perdition.protocols.imap4 import LINE_LIMIT
 from perdition.protocols.wire import Wire
@@ -33,16 +37,11 @@ RESPONSE_LITERAL_LIMIT = 65536
 UNTAGGED_LIMIT = 256
 # A literal of the server, which waits for nothing
 LITERAL_AHEAD = re.compile(rb"\{(\d{1,20})\}$")
-# resp-text-code = "[" capability-data "]", in the greeting
-CAPABILITY_CODE = re.compile(rb"OK \[CAPABILITY ([^]]*)\]", re.IGNORECASE)
-CAPABILITY_RESPONSE = re.compile(rb"\* CAPABILITY(?: (.*))?$", re.IGNORECASE | re.DOTALL)
 ID_RESPONSE = re.compile(rb"\* ID(?: |$)", re.IGNORECASE)
 TAG_CHARACTERS = string.digits + string.ascii_lowercase + string.ascii_uppercase
 TAGS = tuple(f"flim{a}{b}".encode() for a in TAG_CHARACTERS for b in TAG_CHARACTERS)
 # RFC 7888 section 5: what LITERAL- lets be sent without being waited for.
 LITERAL_MINUS_LIMIT = 4096
-# Longer lists of capabilities than any server has are not kept.
-REMEMBERED_LIMIT = 2048
 # Printable ASCII: servers differ in what else they take in a quoted string.
 QUOTABLE = re.compile(rb"[\x20-\x7e]*")
 # Name and password together, in octets: Dovecot 2.3 reads LOGIN into 1024, AUTHENTICATE into 8192.
@@ -294,7 +293,7 @@ class ServerSide:
         self.wire.say(tag + b" " + command)
         return tag
 
-    def _capabilities(self) -> Talk["Announcement"]:
+    def _capabilities(self) -> Talk[Announcement]:
         """What the server announces; other untagged responses go to the client.
 
         Raises:
@@ -373,40 +372,6 @@ class ServerSide:
             if len(response) > RESPONSE_LITERAL_LIMIT:
                 raise ProtocolError("response too long")
         return response
-
-
-class Announcement(NamedTuple):
-    """What a server announces.
-
-    Attributes:
-        words: its capabilities, in upper case.
-        shown: the same as the client is told, as they are written: without UNAUTHENTICATE (RFC
-            8437), for the session would stay the first user's.
-        has_unauthenticate: that is one of them.
-    """
-
-    words: frozenset[bytes]
-    shown: bytes
-    has_unauthenticate: bool
-
-
-def announcement(text: bytes) -> Announcement:
-    """Read a list of capabilities; servers say the same again and again."""
-    return _remembered(text) if len(text) <= REMEMBERED_LIMIT else _announcement(text)
-
-
-@functools.lru_cache(maxsize=256)
-def _remembered(text: bytes) -> Announcement:
-    return _announcement(text)
-
-
-def _announcement(text: bytes) -> Announcement:
-    words = frozenset(text.upper().split(b" "))
-    has_unauthenticate = b"UNAUTHENTICATE" in words
-    shown = text
-    if has_unauthenticate:
-        shown = b" ".join(word for word in text.split(b" ") if word.upper() != b"UNAUTHENTICATE")
-    return Announcement(words, shown, has_unauthenticate)
 
 
 def may_quote(login: Login) -> bool:

@@ -51,17 +51,20 @@ def troubles(options: Options, map_option: str, ids: privileges.Ids | None) -> I
             f"pam_service {options.pam_service}: there is no /etc/pam.d/{options.pam_service}: "
             "PAM asks its service other, which refuses everybody as a rule"
         )
-    if ids is not None:
-        privileges.drop(ids)
     try:
-        check_file(options, map_option)
+        check_file(options, map_option, ids)
     except MapFailed as error:
         reader = f", read by user {options.username}" if os.geteuid() else ""
         yield f"the map is out of order{reader}: {error}"
 
 
-def check_file(options: Options, map_option: str) -> None:
+def check_file(options: Options, map_option: str, ids: privileges.Ids | None = None) -> None:
     """Read the map, if it is one in a file.
+
+    Args:
+        options: the options in force.
+        map_option: `map_library_opt`, with a whole path.
+        ids: who to become when it is open, as the workers do; None for nobody else.
 
     Raises:
         MapFailed: it cannot be used.
@@ -70,6 +73,8 @@ def check_file(options: Options, map_option: str) -> None:
     if store is None or not store.is_file:
         return
     opened = open_map(options.map_library, map_option, MapSettings())
+    if ids is not None:
+        privileges.drop(ids)
     if isinstance(opened, FileMap):
         with contextlib.closing(opened):
             opened.check()

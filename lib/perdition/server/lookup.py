@@ -70,8 +70,6 @@ def users(text: str) -> Iterator[str]:
     if text != "-":
         yield from (name for name in text.split(",") if name)
         return
-    if sys.stdin is None:
-        raise ConfigError("--lookup -: standard input is closed")
     for line in sys.stdin.buffer:
         if name := line.rstrip(b"\r\n"):
             yield decode(name)

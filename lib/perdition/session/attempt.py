@@ -368,10 +368,7 @@ class Attempt:
         """Log that the real server cannot be spoken with, and tell the client; 2.2 does not."""
         self.log_auth(protocols.NEGOTIATION_FAILED)
         if not self.terms.compat:
-            session = self.session
-            session.client.refuse(Verdict(False, protocols.NEGOTIATION_FAILED, delays=0))
-            with contextlib.suppress(*TROUBLE):
-                session.channel.flush(session.wire)
+            self.session.refuse(Verdict(False, protocols.NEGOTIATION_FAILED, delays=0))
 
     def host(self) -> str:
         """The name of the address that the client reached."""

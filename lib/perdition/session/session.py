@@ -3,6 +3,8 @@
 It logs the lines of logging.md section 3, and is not known to keep a password after it.
 """
 
+import contextlib
+
 from perdition import logs
 from perdition.identity import Ends
 from perdition.logs import Who
@@ -12,6 +14,7 @@ from perdition.protocols import (
     ProtocolError,
     Quit,
     TlsWanted,
+    Verdict,
     imap4_server,
     proxy_header,
 )
@@ -226,7 +229,13 @@ class Session:
     def farewell(self, reason: str) -> None:
         """Tell the client why we close, if it still listens."""
         self.client.farewell(reason)
-        try:
+        self._say_last()
+
+    def refuse(self, verdict: Verdict) -> None:
+        """Tell the client of its log-in before we close, if it still listens."""
+        self.client.refuse(verdict)
+        self._say_last()
+
+    def _say_last(self) -> None:
+        with contextlib.suppress(PeerGone, PeerSilent):
             self.channel.flush(self.wire)
-        except (PeerGone, PeerSilent):
-            return
