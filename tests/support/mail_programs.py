@@ -12,8 +12,6 @@ SECONDS = 60
 # Who the certificates are for.
 SERVER = "localhost"
 
-OFFLINEIMAP_TRIES = 4
-
 
 class Run(NamedTuple):
     """A program that has ended.
@@ -150,14 +148,9 @@ starttls = {"yes" if account.tls == "start" else "no"}
 ssl = {"yes" if account.tls == "first" else "no"}
 sslcacertfile = {account.ca}
 """)
-    command = ["offlineimap", "-c", f"{home}/offlineimaprc", "-o", "-u", "basic", "-d", "imap"]
-    done = run(home, command)
-    for _ in range(OFFLINEIMAP_TRIES - 1):
-        # Now and then it waits in vain for the first answer after STARTTLS; why is not known.
-        if "CAPABILITY => no response" not in done.output:
-            break
-        done = run(home, command)
-    return done
+    return run(
+        home, ["offlineimap", "-c", f"{home}/offlineimaprc", "-o", "-u", "basic", "-d", "imap"]
+    )
 
 
 def neomutt(home: Path, account: Account, scheme: str, authenticators: str, box: Path) -> Run:

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import socket
 import ssl
 import threading
 import warnings
@@ -217,6 +218,33 @@ def test_who_is_refused_after_the_handshake_gets_no_ticket(
         start(on, ours)
     [session] = sessions
     assert session is None or not session.has_ticket
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_ticket_comes_with_the_first_words(listening, version):
+    context, seen, spoken = client_context(), [], threading.Event()
+    context.maximum_version = version
+    ours, theirs = connected()
+
+    def shake(sock):
+        with context.wrap_socket(sock) as client:
+            watched.shutdown(socket.SHUT_WR)
+            spoken.wait(TIMEOUT)
+            seen.append((client.recv(1), client.session.has_ticket))
+
+    with (
+        theirs.dup() as watched,
+        in_thread(shake, theirs),
+        speaking(listening(), ours) as channel,
+    ):
+        with pytest.raises(PeerGone):
+            channel.receive()
+        watched.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            watched.recv(1)
+        say(channel, b"*")
+        spoken.set()
+    assert seen == [(b"*", True)]
 
 
 @pytest.mark.parametrize(("shown", "options", "flags"), REFUSED)

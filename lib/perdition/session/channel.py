@@ -222,12 +222,13 @@ class Channel:
     def _receive_tls(self, stream: Stream) -> bytes:
         """Wait for octets under TLS."""
         while (data := stream.read(RECEIVE_SIZE)) is None:
-            self._send_unsent(stream)
+            if stream.outgoing.pending and not stream.can_wait():
+                self._send_unsent(stream)
             stream.feed(self.sock.recv(RECEIVE_SIZE))
         return data
 
     def _send_unsent(self, stream: Stream) -> None:
-        """Send what TLS has to say by itself: what can wait goes with the next words."""
+        """Send what TLS has to say by itself."""
         if stream.outgoing.pending:
             self.sock.sendall(stream.take())
 

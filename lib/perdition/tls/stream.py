@@ -128,6 +128,15 @@ class Stream:
         """Hand over what is to go to the network."""
         return self.outgoing.read()
 
+    def can_wait(self) -> bool:
+        """Whether what is to go to the network after the handshake may go with the next words.
+
+        It may where it is the ticket of a server of TLS 1.3 (RFC 8446 section 4.6.1). Sent by
+        itself it would wake a client that has just begun to read: some mail programs write at the
+        same time by another thread, which OpenSSL does not allow, and then wait in vain.
+        """
+        return self.tls.server_side and self.tls.version() == "TLSv1.3"
+
     def handshake(self) -> bool:
         """Go on with the handshake, and then hand over what `take` gives, in any case.
 
