@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import functools
 import os
 import resource
 import shlex
@@ -204,6 +205,22 @@ def test_workers_have_nothing_of_who_started_them(start: Start) -> None:
         assert status["Uid"] == status["Gid"] == [str(NOBODY)] * 4
         assert set(status["Groups"]) <= {str(NOBODY)}
         assert status["CapEff"] == status["CapPrm"] == ["0" * 16]
+
+
+@as_root
+def test_a_master_whose_workers_do_not_start_ends_in_order(start: Start, tmp_path: Path) -> None:
+    log_path, pid_path = tmp_path / "lone log", tmp_path / "lone" / "pid"
+    command = [*start().command, "-u", str(NOBODY), "-g", str(NOBODY), "-b", "127.0.0.1:0"]
+    command += ["-F", str(log_path), "--pid_file", str(pid_path), "--workers", "1"]
+    # Only root may have threads then.
+    alone = functools.partial(resource.setrlimit, resource.RLIMIT_NPROC, (1, 1))
+    done = subprocess.run(command, preexec_fn=alone, check=False, timeout=60)
+    assert done.returncode == 255
+    log = log_path.read_text()
+    assert log.count("Worker 0: can't start new thread: allow the user") == 5
+    assert log.endswith("Workers do not start. Exiting.\n")
+    assert pid_path.parent.is_dir()
+    assert not pid_path.exists()
 
 
 @as_root

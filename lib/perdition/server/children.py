@@ -26,7 +26,8 @@ class Child:
         slot: the number of its connections.
         control: what it is told goes over this.
         retired: it was told to leave, and is not to be started again.
-        served: it has said that it serves, or it has ended.
+        heard: it has said something, or has ended without a word.
+        served: what it has said is that it serves.
     """
 
     place: int
@@ -34,6 +35,7 @@ class Child:
     control: socket.socket
     started: float = field(default_factory=time.monotonic)
     retired: bool = False
+    heard: bool = False
     served: bool = False
 
 
@@ -81,15 +83,15 @@ class Children:
 
     def unborn(self) -> dict[int, Child]:
         """Those that have not said yet that they serve, by the descriptor that tells."""
-        return {each.control.fileno(): each for each in self._living.values() if not each.served}
+        return {each.control.fileno(): each for each in self._living.values() if not each.heard}
 
     def hear(self, child: Child) -> None:
         """One of these has said something: that it serves, or by ending that it does not."""
-        child.served = True
+        child.heard = True
         # It may have died with words of ours unread: that is an error here.
         with contextlib.suppress(OSError):
-            if child.control.recv(64):
-                self._has_served = True
+            child.served = bool(child.control.recv(64, socket.MSG_DONTWAIT))
+        self._has_served |= child.served
 
     def bury(self) -> set[int]:
         """Take notice of those that have ended; the places of some are due then.
@@ -109,6 +111,8 @@ class Children:
             if child is None:
                 others.add(pid)
                 continue
+            if not child.heard:
+                self.hear(child)
             child.control.close()
             self._slots.give_back(child.slot)
             if not child.retired:

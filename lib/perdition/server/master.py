@@ -25,7 +25,7 @@ from perdition.server.pidfile import PidFile, PidFileFailed
 from perdition.server.signals import Signals
 from perdition.server.slots import Slot
 from perdition.server.systemd import Manager, given_sockets
-from perdition.server.worker import DRAIN, LOG, RETIRE, STOP, Worker, serve_inetd
+from perdition.server.worker import DRAIN, LOG, RETIRE, STOP, CannotServe, Worker, serve_inetd
 from perdition.session.service import Service
 
 SUCCESS, FAILURE = 0, 255
@@ -138,9 +138,9 @@ class Master:
         except Exception as error:  # noqa: BLE001 - the last resort of a process
             self.log.trace(error)
             self.children.retire(DRAIN)
-            if self.pid_file is not None:
-                self.pid_file.remove()
             return FAILURE
+        finally:
+            self.pid_file.remove()
 
     def _heed_signals(self) -> None:
         """Act on signals in inetd mode, where one thread waits for nothing but its connection."""
@@ -254,6 +254,8 @@ class Master:
                 self.ids, self.loaded.map.read_ahead
             )
             status = 0
+        except CannotServe as error:
+            self.log.error(str(error))
         except Exception as error:  # noqa: BLE001 - the last resort of a process
             self.log.trace(error)
         finally:

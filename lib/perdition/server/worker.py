@@ -93,6 +93,10 @@ def relay_session(relay: Relay, established: Established) -> None:
     )
 
 
+class CannotServe(Exception):
+    """A worker cannot do its work; the text says why, and what to do."""
+
+
 class Worker:
     """A worker's life, in a process of its own."""
 
@@ -139,6 +143,9 @@ class Worker:
         Args:
             ids: who to become first; None for nobody else.
             begin: called next.
+
+        Raises:
+            CannotServe: the system does not let it.
         """
         signals = Signals(
             (signal.SIGTERM, signal.SIGQUIT, WAKE),
@@ -152,7 +159,13 @@ class Worker:
         begin()
         setproctitle.setproctitle(f"{self.options.program}: worker {self.place}")
         relaying = threading.Thread(target=self.relay.run, name="relay", daemon=True)
-        relaying.start()
+        try:
+            relaying.start()
+        except RuntimeError as error:
+            raise CannotServe(
+                f"Worker {self.place}: {error}: allow the user that workers run as more of them "
+                "(ulimit -u; with systemd also TasksMax)"
+            ) from error
         self.slot.accepts(True)
         self.logins.start()
         with contextlib.suppress(OSError):
