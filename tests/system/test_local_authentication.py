@@ -1,5 +1,6 @@
 """`authenticate_in`, with the real PAM: a service whose module is a program of the test."""
 
+import contextlib
 import os
 import poplib
 import signal
@@ -59,8 +60,10 @@ def options(server: ScriptedServer, service: str) -> dict[str, str | int | bool]
 def authenticator(pid: int) -> int:
     """The process that asks PAM."""
     for child in children(pid):
-        if "authenticator" in Path(f"/proc/{child}/cmdline").read_text():
-            return child
+        # It may have ended meanwhile.
+        with contextlib.suppress(OSError):
+            if "authenticator" in Path(f"/proc/{child}/cmdline").read_text():
+                return child
     return 0
 
 

@@ -60,31 +60,47 @@ class Authenticator:
         return [self._ours.fileno(), self._theirs.fileno()]
 
     def start(self, title: str, forget: Callable[[], None]) -> None:
-        """Start the process.
+        """Start the process; where the system cannot have another one now, there is none.
 
         Args:
             title: what it is called in the list of processes.
             forget: closes there what is no business of it.
         """
+        self.pid = 0
         signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-        self.pid = os.fork()
-        if self.pid == 0:
-            status = 1
-            try:
-                be_default()
-                setproctitle.setproctitle(title)
-                forget()
-                self._ours.close()
-                self._log.begin_process()
-                serve(self._theirs, self._service, self._seconds)
-                status = 0
-            except Exception as error:  # noqa: BLE001 - the last resort of a process
-                self._log.trace(error)
-                # Its follower may fare no better.
-                time.sleep(TICK)
-            finally:
-                os._exit(status)
+        try:
+            pid = os.fork()
+        except OSError as error:
+            self._log.error(
+                f"The process for local authentication cannot be started: {error.strerror}"
+            )
+        else:
+            if pid == 0:
+                self._be_process(title, forget)
+            self.pid = pid
         signal.pthread_sigmask(signal.SIG_SETMASK, [])
+
+    def _be_process(self, title: str, forget: Callable[[], None]) -> None:
+        """The child's side of the fork: never returns."""
+        status = 1
+        try:
+            be_default()
+            setproctitle.setproctitle(title)
+            forget()
+            self._ours.close()
+            self._log.begin_process()
+            serve(self._theirs, self._service, self._seconds)
+            status = 0
+        except Exception as error:  # noqa: BLE001 - the last resort of a process
+            self._log.trace(error)
+            # Its follower may fare no better.
+            time.sleep(TICK)
+        finally:
+            os._exit(status)
+
+    def seconds_to_due(self) -> float | None:
+        """How long until it is to be started again, None where there is one."""
+        return None if self.pid else TICK
 
     def be_client(self) -> None:
         """Leave the other side to the process: in a worker."""

@@ -198,6 +198,16 @@ class Master:
             title = f"{self.options.program}: authenticator"
             self.authenticator.start(title, self._forget)
 
+    def _follow_authenticator(self, ended: set[int]) -> None:
+        """Start it again where it is one of the processes that have ended, or could not be."""
+        if self.authenticator is None:
+            return
+        if self.authenticator.pid in ended:
+            self.log.error("The process for local authentication ended: starting another")
+        elif self.authenticator.pid:
+            return
+        self._start_authenticator()
+
     def _forget(self) -> None:
         """Close what a child that is no worker has no business with."""
         for listener in self.listeners:
@@ -266,16 +276,16 @@ class Master:
         children = self.children
         while True:
             unborn = children.unborn()
-            tick, due = self.manager.tick, children.seconds_to_due()
-            waits = [each for each in (tick, due) if each is not None]
+            dues = [self.manager.tick, children.seconds_to_due()]
+            if self.authenticator is not None:
+                dues.append(self.authenticator.seconds_to_due())
+            waits = [each for each in dues if each is not None]
             numbers, ready = signals.wait(unborn, min(waits, default=None))
             self.manager.still_there()
             for descriptor in ready:
                 children.hear(unborn[descriptor])
             ended = children.bury()
-            if self.authenticator is not None and self.authenticator.pid in ended:
-                self.log.error("The process for local authentication ended: starting another")
-                self._start_authenticator()
+            self._follow_authenticator(ended)
             if children.cannot_start:
                 self.log.error("Workers do not start. Exiting.")
                 children.retire(STOP)
