@@ -67,6 +67,17 @@ def test_what_tls_has_to_say_by_itself_is_said_at_once(
     assert not end[0].outgoing.pending
 
 
+def test_after_its_end_tls_says_nothing_by_itself_and_listens_on(
+    client: SSL.Connection, end: tuple[End, socket.socket], stream: Stream
+) -> None:
+    end[0].outgoing.ended = True
+    end[0].end_side()
+    stream.outgoing.write(b"its keys of now, as a peer has asked")
+    client.send(b"x")
+    end[1].sendall(client.bio_read(SIZE))
+    assert read(end[0]) == 1
+
+
 @pytest.mark.parametrize("size", [OWN_LIMIT, OWN_LIMIT + 1])
 def test_a_peer_that_asks_and_does_not_listen_is_left_at_last(
     client: SSL.Connection, end: tuple[End, socket.socket], stream: Stream, size: int

@@ -11,6 +11,7 @@ import pytest
 
 from perdition import logs
 from perdition.logs import Log, Who
+from perdition.relay import loop
 from perdition.relay.loop import Relay
 
 
@@ -68,6 +69,13 @@ def running(tmp_path: os.PathLike[str], **more: object) -> Iterator[Stage]:
 def stage(tmp_path: os.PathLike[str]) -> Iterator[Stage]:
     with running(tmp_path) as made:
         yield made
+
+
+def tcp() -> tuple[socket.socket, socket.socket]:
+    """Both ends of a connection."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        far = socket.create_connection(listener.getsockname())
+        return far, listener.accept()[0]
 
 
 def read(sock: socket.socket, size: int) -> bytes:
@@ -148,11 +156,66 @@ def test_the_login_is_logged_again(tmp_path: os.PathLike[str]) -> None:
         stage.wait("Auth: again")
 
 
+def test_a_client_that_has_ended_its_side_waits_for_a_slow_server(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "HALF_CLOSED_SECONDS", 1)
+    client, server = stage.session()
+    client.sendall(b"a SEARCH\r\n")
+    client.shutdown(socket.SHUT_WR)
+    assert read(server, 11) == b"a SEARCH\r\n"
+    # Several times as long as the loop needs to see that.
+    client.settimeout(4)
+    with pytest.raises(TimeoutError):
+        client.recv(1)
+    server.sendall(b"a OK\r\n")
+    assert read(client, 6) == b"a OK\r\n"
+    server.close()
+    stage.wait("Closing session: ")
+
+
+def test_a_client_that_stays_when_its_server_has_ended_is_sent_away(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "HALF_CLOSED_SECONDS", 1)
+    _client, server = stage.session()
+    server.close()
+    stage.wait("Closing session: ")
+    assert "Timeout" not in stage.log()
+
+
+@pytest.mark.parametrize("urgent", [1, 10])
+def test_urgent_data_stops_nothing(stage: Stage, urgent: int) -> None:
+    (client, ours), (server, theirs) = tcp(), tcp()
+    stage.sockets += [client, server]
+    stage.relay.add(ours, theirs, who=Who("c->p"), auth_line="")
+    size = 262144
+    got = bytearray()
+    reader = threading.Thread(target=lambda: got.extend(iter_bytes(server)))
+    reader.start()
+    for _ in range(40):
+        client.sendall(b"x" * size)
+    for _ in range(urgent):
+        # It is not part of what is relayed, but what follows is.
+        client.send(b"!", socket.MSG_OOB)
+        client.sendall(b"y" * size)
+    client.sendall(b"QUIT\r\n")
+    client.shutdown(socket.SHUT_WR)
+    reader.join(30)
+    assert not reader.is_alive()
+    assert got.count(b"x") == 40 * size
+    assert got.count(b"y") == urgent * size
+    assert got.endswith(b"QUIT\r\n")
+
+
+def iter_bytes(sock: socket.socket) -> Iterator[int]:
+    """All that comes, until it ends."""
+    while piece := sock.recv(65536):
+        yield from piece
+
+
 def test_a_reset_is_logged_as_an_error(stage: Stage) -> None:
-    listener = socket.create_server(("127.0.0.1", 0))
-    client = socket.create_connection(listener.getsockname())
-    ours, _address = listener.accept()
-    listener.close()
+    client, ours = tcp()
     server, theirs = socket.socketpair()
     stage.sockets.append(server)
     stage.relay.add(ours, theirs, who=Who("c->p"), auth_line="")

@@ -167,7 +167,10 @@ class TlsEnd(TreatedEnd):
 
     def _answer(self) -> None:
         """Send what TLS has to say by itself; where that cannot be it goes with the next words."""
-        if not self.outgoing.pending:
+        if self.outgoing.ended:
+            # There is no way to say it, and a peer that was told of the end waits for nothing.
+            self.stream.take()
+        elif not self.outgoing.pending:
             self.outgoing.pending = End.deliver(self, self.stream.take())
         elif self.stream.outgoing.pending > OWN_LIMIT:
             raise ConnectionAbortedError

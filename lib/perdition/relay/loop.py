@@ -23,7 +23,7 @@ from perdition.relay.splice import Splice
 from perdition.relay.timetable import Timetable
 from perdition.tls.stream import RECORD_SIZE, Stream
 
-# How long a session lives on when one side has ended and nothing moves.
+# How long a session lies still before it is ended where the client was told that its server has.
 HALF_CLOSED_SECONDS = 10
 # Peers that are heard at a time.
 MOST_EVENTS = 256
@@ -70,8 +70,6 @@ class Relay:
         self._epoll = select.epoll()
         self._ends: dict[int, End] = {}
         self._timetable = Timetable()
-        # Sessions of which one side has ended, by the moment when they were looked at last.
-        self._leaving: dict[Relayed, float] = {}
         self._lock = threading.Lock()
         # With room for a record the first part of which was read before.
         self._view = memoryview(bytearray(LARGE + 2 * RECORD_SIZE))
@@ -175,10 +173,7 @@ class Relay:
         """Read from a peer, nothing of which is pending, and hand on what it gave."""
         pipe = end.incoming
         try:
-            if pipe.is_spliced:
-                count, pipe.pending = self._splice.move(end.fd, end.other.fd)
-            else:
-                count = end.hand_on(self._view, self._raw)
+            count = self._splice_on(end) if pipe.is_spliced else end.hand_on(self._view, self._raw)
         except WOULD_BLOCK:
             if end.outgoing.pending:
                 # TLS has something to say by itself that the peer does not take.
@@ -199,6 +194,21 @@ class Relay:
             self._show(end, count)
         if count >= MUCH or pipe.pending or pipe.is_spliced or end.outgoing.pending:
             self._adjust(end, count)
+
+    def _splice_on(self, end: End) -> int:
+        """Do as `End.hand_on` does, in the kernel.
+
+        Urgent data (RFC 9293 section 3.8.5) stops splice(), which says then that there is nothing,
+        or that the peer has ended: recv() knows better.
+        """
+        pipe = end.incoming
+        count = 0
+        with contextlib.suppress(BlockingIOError):
+            count, pipe.pending = self._splice.move(end.fd, end.other.fd)
+        if count:
+            return count
+        pipe.reads_less()
+        return end.hand_on(self._view, self._raw)
 
     def _adjust(self, end: End, count: int) -> None:
         """See to it that a peer, which gave so much, is read as fast as the other one takes it."""
@@ -255,7 +265,6 @@ class Relay:
         self._pass_end(end.other)
         if relayed.is_open:
             self._interest(end)
-            self._leaving[relayed] = self._now
 
     def _pass_end(self, end: End) -> None:
         """Tell a peer that the other one has ended, when it has got everything."""
@@ -267,6 +276,9 @@ class Relay:
             return
         pipe.ended = True
         end.end_side()
+        with self._lock:
+            self._timetable.drop(end.relayed)
+            self._schedule(end.relayed)
 
     def _interest(self, end: End) -> None:
         """Wait for what is wanted of a peer."""
@@ -286,11 +298,18 @@ class Relay:
 
     def _schedule(self, relayed: Relayed) -> None:
         """Note when something has to be done about a session; the lock is held."""
-        moment = relayed.active + self.timeout if self.timeout else math.inf
+        limit = self._limit(relayed)
+        moment = relayed.active + limit if limit else math.inf
         if self.relog:
             moment = min(moment, relayed.relog + self.relog)
         if moment < math.inf:
             self._timetable.put(relayed, moment)
+
+    def _limit(self, relayed: Relayed) -> int:
+        """How many seconds a session may lie still, 0 for any time."""
+        if not relayed.client.outgoing.ended:
+            return self.timeout
+        return min(self.timeout or HALF_CLOSED_SECONDS, HALF_CLOSED_SECONDS)
 
     def _keep_time(self, now: float) -> float:
         """Do what the timetable says.
@@ -301,33 +320,26 @@ class Relay:
         with self._lock:
             due = self._timetable.take(now)
         for relayed in due:
-            if not relayed.is_open or relayed.has_ended_side:
+            if not relayed.is_open:
                 continue
-            if self.timeout and now >= relayed.active + self.timeout:
-                self.log.info("Timeout piping data.")
-                self._say_why(relayed.client, self.timeout_line)
-                self._finish(relayed)
+            limit = self._limit(relayed)
+            if limit and now >= relayed.active + limit:
+                self._give_up(relayed)
                 continue
             if self.relog and now >= relayed.relog + self.relog:
                 relayed.relog = now
                 self.log.notice(relayed.auth_line)
             with self._lock:
                 self._schedule(relayed)
-        self._see_off(now)
         with self._lock:
             return min(self._timetable.next(), now + TICK)
 
-    def _see_off(self, now: float) -> None:
-        """End sessions of which one side has ended, and nothing has moved since."""
-        while self._leaving:
-            relayed, looked = next(iter(self._leaving.items()))
-            if now < looked + HALF_CLOSED_SECONDS:
-                return
-            if now >= relayed.active + HALF_CLOSED_SECONDS:
-                self._finish(relayed)
-            else:
-                del self._leaving[relayed]
-                self._leaving[relayed] = relayed.active
+    def _give_up(self, relayed: Relayed) -> None:
+        """End a session that has lain still for too long."""
+        if not relayed.client.outgoing.ended:
+            self.log.info("Timeout piping data.")
+            self._say_why(relayed.client, self.timeout_line)
+        self._finish(relayed)
 
     def _say_why(self, client: End, line: bytes) -> None:
         """Tell the client why we close, where its protocol has words for that."""
@@ -363,7 +375,6 @@ class Relay:
             self._timetable.drop(relayed)
             for end in (relayed.client, relayed.server):
                 self._ends.pop(end.fd, None)
-        self._leaving.pop(relayed, None)
         relayed.client.close()
         relayed.server.close()
         self.ended()
