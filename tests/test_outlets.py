@@ -12,7 +12,7 @@ import pytest
 
 from perdition import outlets
 from perdition.logs import INFO, Log, LogOpenFailed
-from perdition.outlets import Backlog, Stream, Syslog
+from perdition.outlets import Backlog, Stream, Syslog, own_pipe
 from support.processes import wait_until
 
 SECONDS = 20
@@ -52,6 +52,40 @@ def test_lines_that_nobody_reads_are_kept_in_order_up_to_a_bound(
     backlog.put(b"more\n")
     assert os.read(source, 65536) == b"more\n"
     wait_until(lambda: all(each.name != "log" for each in threading.enumerate()), SECONDS, "ended")
+
+
+@pytest.mark.parametrize("is_own", [True, False])
+def test_a_line_that_a_pipe_has_no_room_for_is_not_waited_for(
+    pipe: tuple[int, int], is_own: bool
+) -> None:
+    source, sink = pipe
+    stream = Stream(own_pipe(sink) if is_own else sink)
+    for _ in range(15):
+        os.write(sink, b"f" * 4096)
+    # There is room for a page.
+    with pytest.raises(BlockingIOError):
+        stream.offer(b"x" * 4097)
+    stream.offer(b"x" * 4096)
+    with pytest.raises(BlockingIOError):
+        stream.offer(b"x")
+    thread = threading.Thread(target=stream.send, args=(b"y" * 10_000,))
+    thread.start()
+    read = b""
+    while len(read) < 16 * 4096 + 10_000:
+        read += os.read(source, 65536)
+    thread.join(SECONDS)
+    assert read == b"f" * 15 * 4096 + b"x" * 4096 + b"y" * 10_000
+
+
+def test_a_pipe_is_opened_anew_and_what_is_none_is_not(pipe: tuple[int, int]) -> None:
+    own = own_pipe(pipe[1])
+    assert own != pipe[1]
+    assert os.get_blocking(pipe[1])
+    assert not os.get_blocking(own)
+    os.close(own)
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        assert own_pipe(ours.fileno()) == ours.fileno()
 
 
 @pytest.fixture

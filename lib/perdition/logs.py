@@ -8,7 +8,7 @@ import time
 import traceback
 from pathlib import Path
 
-from perdition.outlets import Backlog, Stream, Syslog
+from perdition.outlets import Backlog, Stream, Syslog, own_pipe
 
 ERROR, WARNING, NOTICE, INFO, DEBUG = (
     syslog.LOG_ERR,
@@ -201,6 +201,7 @@ class Log:
         else:
             raise LogOpenFailed(f'facility "{facility}" not found')
         if self.descriptor is not None and not _is_file(self.descriptor):
+            self.descriptor = own_pipe(self.descriptor)
             self._backlog = Backlog(Stream(self.descriptor), self._tell_lost)
 
     @property
@@ -232,11 +233,9 @@ class Log:
         # A pipe that nobody reads is not waited for.
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK
         try:
-            descriptor = os.open(Path(self.facility), flags, 0o666)
+            return os.open(Path(self.facility), flags, 0o666)
         except OSError as error:
             raise LogOpenFailed(f"fopen: {error.strerror}") from error
-        os.set_blocking(descriptor, True)
-        return descriptor
 
     def reopen(self) -> None:
         """Open the file again, by its name: after logrotate. The old one stays if that fails.

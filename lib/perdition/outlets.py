@@ -1,8 +1,10 @@
 """Log lines for somebody who may not read them: syslog, a pipe. No session waits for that."""
 
+import contextlib
 import os
 import select
 import socket
+import stat
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -73,21 +75,46 @@ class Syslog:
 
 
 class Stream:
-    """A pipe, a terminal or the like. What it has room for at all is a line, as a rule."""
+    """A pipe, a terminal or the like."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
+        self._blocks = os.get_blocking(descriptor)
 
     def offer(self, line: bytes) -> None:
-        # One for all threads could be used by one at a time.
-        poll = select.poll()
-        poll.register(self._descriptor, select.POLLOUT)
-        if not poll.poll(0):
+        # As much as a pipe that has any room has room for, and takes as a whole (pipe(7)).
+        if len(line) > select.PIPE_BUF or (self._blocks and not self._has_room(0)):
             raise BlockingIOError
         os.write(self._descriptor, line)
 
     def send(self, line: bytes) -> None:
-        os.write(self._descriptor, line)
+        while line:
+            self._has_room(None)
+            with contextlib.suppress(BlockingIOError):
+                line = line[os.write(self._descriptor, line) :]
+
+    def _has_room(self, seconds: float | None) -> bool:
+        """Wait so long for some room, None for ever."""
+        # One for all threads could be used by one at a time.
+        poll = select.poll()
+        poll.register(self._descriptor, select.POLLOUT)
+        return bool(poll.poll(seconds))
+
+
+def own_pipe(descriptor: int) -> int:
+    """A descriptor of the same pipe that does not block, whatever others do with theirs.
+
+    Between looking whether a pipe has room and writing to it, another process may fill it.
+
+    Returns:
+        A new descriptor, or the one given where it is no pipe, or there is no other to be had.
+    """
+    if not stat.S_ISFIFO(os.fstat(descriptor).st_mode) or not os.get_blocking(descriptor):
+        return descriptor
+    try:
+        return os.open(f"/proc/self/fd/{descriptor}", os.O_WRONLY | os.O_NONBLOCK)
+    except OSError:
+        return descriptor
 
 
 class Backlog:
