@@ -1,6 +1,7 @@
 """Maps in files, of every kind alike: what happens to the file while it is used."""
 
 import os
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -17,7 +18,7 @@ from perdition.maps.gdbm import Gdbm
 from perdition.maps.regex import Regex
 from perdition.tools import makebdb, makegdbm
 from support.popmaps import make_cdb, popmap
-from support.processes import wait_until
+from support.processes import require, wait_until
 
 Entries = Mapping[bytes, bytes]
 SECONDS = 5
@@ -318,3 +319,16 @@ def test_after_it_was_closed_it_is_read_again(popmap_file: Popmap) -> None:
     assert ask(opened, b"ann") == b"one"
     opened.close()
     assert ask(opened, b"ann") == b"one"
+
+
+@pytest.mark.parametrize(("tool", "kind"), [("makegdbm", "gdbm"), ("makebdb", "bdb")])
+def test_what_the_originals_tools_leave_behind_a_value_is_none_of_it(
+    tmp_path: Path, tool: str, kind: str
+) -> None:
+    path = tmp_path / "popmap"
+    # The last line has no newline, and is shorter than the one before.
+    lines = b"ann:one\nsomebodyelse:u@a-long-name.example.com:34110\nlast:192.0.2.1:34110"
+    subprocess.run([require(tool), str(path)], input=lines, check=True)
+    found = KINDS[kind].map(str(path), MapSettings())
+    assert ask(found, b"last") == b"192.0.2.1:34110"
+    found.close()

@@ -61,13 +61,17 @@ class Copy:
     def lookup(self, key: bytes, /) -> bytes | None:
         """The value of a key, None where there is none.
 
+        It ends at the first NUL, as in 2.2: C programs put one there, and 2.2's own makegdbm and
+        makebdb leftovers behind it, where the last line that they read has no newline.
+
         Raises:
             BrokenFile: the file is damaged.
         """
         try:
-            return self._database.fetch(key)
+            value = self._database.fetch(key)
         except self._failure as error:
             raise BrokenFile(str(error)) from error
+        return None if value is None else value.partition(b"\0")[0]
 
     def close(self) -> None:
         self._database.close()

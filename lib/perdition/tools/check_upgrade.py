@@ -237,7 +237,10 @@ def in_gdbm(path: Path, delimiter: str) -> Iterator[str]:
     try:
         file = File(os.open(path, os.O_RDONLY), READER | NOLOCK)
         try:
-            values = [(key.decode("utf-8", "replace"), value) for key, value in file.items()]
+            values = [
+                (key.decode("utf-8", "replace"), value.partition(b"\0")[0])
+                for key, value in file.items()
+            ]
         finally:
             file.close()
     except (OSError, GdbmError) as error:
