@@ -237,8 +237,13 @@ class ClientSide(Protocol):
     def refuse(self, verdict: Verdict) -> None:
         """Tell the client that it is not; it may try again."""
 
-    def farewell(self, reason: str) -> None:
-        """Say why the connection is closed by us, where the protocol has words for that."""
+    def farewell(self, reason: str, *, unasked: bool = False) -> None:
+        """Say why the connection is closed by us, where the protocol has words for that.
+
+        Args:
+            reason: the text.
+            unasked: no command waits for an answer.
+        """
 
 
 class ServerSide(Protocol):

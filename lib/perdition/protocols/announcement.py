@@ -26,6 +26,10 @@ class Announcement(NamedTuple):
     has_unauthenticate: bool
 
 
+# Of a server that does not say: the client is told nothing, and looked after.
+UNKNOWN = Announcement(frozenset(), b"", has_unauthenticate=True)
+
+
 def announcement(text: bytes) -> Announcement:
     """Read a list of capabilities; servers say the same again and again."""
     return _remembered(text) if len(text) <= REMEMBERED_LIMIT else _announcement(text)

@@ -88,10 +88,10 @@ class ClientSide:
             match command:
                 case _ if not TAG.fullmatch(tag):
                     self._sorry(b"* BAD Invalid tag, mate")
-                case b"" if not space:
-                    self._sorry(tag + b" BAD Missing command, mate")
                 case b"":
-                    self._sorry(tag + b" BAD Null command, mate")
+                    self._sorry(
+                        b"%b BAD %b command, mate" % (tag, b"Null" if space else b"Missing")
+                    )
                 case _ if space_after and command in WITHOUT_ARGUMENT:
                     self._sorry(
                         b"%b BAD Argument given to %b but there shouldn't be one, mate"
@@ -126,6 +126,9 @@ class ClientSide:
                     left = b""
                 case b"AUTHENTICATE":
                     self._sorry(tag + b" BAD Mate, try AUTHENTICATE <mechanism>")
+                case b"LOGIN" if argument.endswith(b"}") and self._takes_no_login():
+                    # Before the password is asked for.
+                    self.refuse(Verdict(False, protocols.LOGIN_DISABLED))
                 case b"LOGIN":
                     try:
                         return (yield from self._take_arguments(argument))
@@ -162,7 +165,7 @@ class ClientSide:
             self.tag + b" " + (line or b"NO %b%b" % (self._code(verdict), encode(verdict.status)))
         )
 
-    def farewell(self, reason: str) -> None:
+    def farewell(self, reason: str, *, unasked: bool = False) -> None:
         self.wire.say(encode(f"* BYE {reason}"))
 
     def _code(self, verdict: Verdict) -> bytes:
@@ -198,7 +201,6 @@ class ClientSide:
             self.wire.say(self.tag + b" NO AUTHENTICATE mechanism not supported, mate")
             return None
         if self.terms.takes_no_login(self.in_tls):
-            # Before the password is asked for.
             self.refuse(Verdict(False, protocols.LOGIN_DISABLED))
             return None
         try:
@@ -223,13 +225,19 @@ class ClientSide:
                 if not self.is_trusted:
                     return Told()
                 told = client_identity.from_pairs(pairs)
-        except (BadList, BadIdentity):
+        except (BadList, BadIdentity) as error:
             self._sorry(self.tag + b" BAD Mate, try ID NIL or ID (<field> <value>)")
+            if isinstance(error, BadList):
+                yield from self._read_over(error.rest)
             return None
         self.pairs = imap_id.handed_on(pairs)
         self.wire.say(b'* ID ("name" "perdition")')
         self.wire.say(self.tag + b" OK ID completed")
         return told
+
+    def _takes_no_login(self) -> bool:
+        """Whether a log-in is refused before there is one; 2.2 hears it to its end."""
+        return self.terms.takes_no_login(self.in_tls) and not self.terms.compat
 
     def _take_arguments(self, rest: bytes) -> Talk[Login]:
         """The two astrings after LOGIN; rest is what stands on the command's line.
@@ -262,9 +270,9 @@ class ClientSide:
         if quoted := QUOTED.match(text):
             unescaped = re.sub(rb'\\(["\\])', rb"\1", quoted[1])
             return unescaped, text[quoted.end() :]
-        if not text or text.startswith((b" ", b'"')):
-            raise BadLogin(text)
         atom, space, rest = text.partition(b" ")
+        if not atom or b'"' in atom:
+            raise BadLogin(text)
         return atom, space + rest
 
 

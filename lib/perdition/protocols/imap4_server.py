@@ -26,6 +26,7 @@ from perdition.protocols import (
 from perdition.protocols.announcement import (
     CAPABILITY_CODE,
     CAPABILITY_RESPONSE,
+    UNKNOWN,
     Announcement,
     announcement,
 )
@@ -232,7 +233,8 @@ class ServerSide:
             else:
                 shown = announced.shown
         elif self.announced_more is None:
-            announced = yield from self._capabilities()
+            # What it is logged in for is no matter of this question.
+            announced = yield from self._capabilities(otherwise=UNKNOWN)
             shown = announced.shown
         else:
             announced = self.announced_more
@@ -293,20 +295,23 @@ class ServerSide:
         self.wire.say(tag + b" " + command)
         return tag
 
-    def _capabilities(self) -> Talk[Announcement]:
+    def _capabilities(self, otherwise: Announcement | None = None) -> Talk[Announcement]:
         """What the server announces; other untagged responses go to the client.
 
+        Args:
+            otherwise: what counts where it announces nothing.
+
         Raises:
-            ProtocolError: it announces nothing.
+            ProtocolError: it announces nothing, and nothing counts then.
         """
         tag = self._command(b"CAPABILITY")
-        found: Announcement | None = None
+        found = otherwise
         for _ in range(UNTAGGED_LIMIT):
             response = yield from self._response()
             if announced := CAPABILITY_RESPONSE.match(response):
                 found = announcement(announced[1] or b"")
             elif response.startswith(b"* "):
-                self.client.say(response)
+                self._hand_on(response)
             elif response.startswith(tag + b" ") and found is not None:
                 return found
             else:
@@ -351,8 +356,13 @@ class ServerSide:
                 self.announced_more = announcement(announced[1] or b"")
                 response = b"* CAPABILITY " + self.announced_more.shown
             if not (self.id_tag and ID_RESPONSE.match(response)):
-                self.client.say(response)
+                self._hand_on(response)
         raise ProtocolError("no end of untagged responses")
+
+    def _hand_on(self, response: bytes) -> None:
+        """Tell the client what the server says of its own accord; its leave is not ours."""
+        if self.terms.compat or response[2:5].upper() != b"BYE":
+            self.client.say(response)
 
     def _response(self) -> Talk[bytes]:
         """A response, with the literals in it (RFC 9051 section 4.3)."""

@@ -20,7 +20,15 @@ QUOTABLE = re.compile(rb"[^\0\r\n\x80-\xff]*")
 
 
 class BadList(Exception):
-    """It is not a list of RFC 2971; all that belongs to the command has been read."""
+    """It is not a list of RFC 2971.
+
+    Attributes:
+        rest: what stands on the line that was read last, from there on.
+    """
+
+    def __init__(self, rest: bytes) -> None:
+        super().__init__()
+        self.rest = rest
 
 
 def take_list(wire: Wire, text: bytes) -> Talk[Pairs]:
@@ -37,7 +45,7 @@ def take_list(wire: Wire, text: bytes) -> Talk[Pairs]:
     if text.upper() == b"NIL":
         return ()
     if not text.startswith(b"("):
-        raise BadList
+        raise BadList(text)
     text = text[1:]
     pairs: list[Pair] = []
     while not text.startswith(b")"):
@@ -51,9 +59,9 @@ def take_list(wire: Wire, text: bytes) -> Talk[Pairs]:
             value, text = yield from _take_string(wire, text, VALUE_LIMIT)
         pairs.append((field, value))
         if len(pairs) > PAIRS_LIMIT:
-            raise BadList
+            raise BadList(text)
     if text != b")":
-        raise BadList
+        raise BadList(text)
     return tuple(pairs)
 
 
@@ -83,23 +91,23 @@ def _take_string(wire: Wire, text: bytes, limit: int) -> Talk[tuple[bytes, bytes
         if size > limit:
             if literal[2]:
                 raise ProtocolError("literal too long")
-            raise BadList
+            raise BadList(text)
         if not literal[2]:
             wire.say(b"+ OK ready for additional input")
         octets = yield from wire.read_exactly(size)
         return octets, (yield from wire.read_line(LINE_LIMIT))
     quoted = QUOTED.match(text)
     if not quoted:
-        raise BadList
+        raise BadList(text)
     string = re.sub(rb'\\(["\\])', rb"\1", quoted[1])
     if len(string) > limit:
-        raise BadList
+        raise BadList(text)
     return string, text[quoted.end() :]
 
 
 def _after_space(text: bytes) -> bytes:
     if not text.startswith(b" "):
-        raise BadList
+        raise BadList(text)
     return text[1:]
 
 

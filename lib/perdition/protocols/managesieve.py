@@ -73,7 +73,12 @@ class ClientSide:
         while True:
             line = yield from self.wire.read_line(self.limit)
             word, space, rest = line.partition(b" ")
-            arguments = yield from self._take_arguments(rest) if space else _none()
+            # It makes the command unknown, and what is in it is no command.
+            sticking = None if space else LITERAL.search(word)
+            text = sticking[0] if sticking else rest
+            arguments: list[bytes] = []
+            if space or sticking:
+                arguments = yield from self._take_arguments(text)
             command = word.upper()
             match command, len(arguments):
                 case b"CAPABILITY", 0:
@@ -148,7 +153,7 @@ class ClientSide:
             code = ""
         self._say(f"NO ({code})" if code else "NO", verdict.status)
 
-    def farewell(self, reason: str) -> None:
+    def farewell(self, reason: str, *, unasked: bool = False) -> None:
         self._say("BYE", reason)
 
     def _authenticate(self, mechanism: bytes, response: bytes | None = None) -> Talk[Login]:
@@ -306,12 +311,16 @@ class ServerSide:
     def _outcome(self) -> Talk[Verdict | Challenge]:
         """The next word of the server in AUTHENTICATE."""
         answer = yield from self._response()
+        is_refusal = answer[:2].upper() == b"NO"
+        if is_refusal or (self.terms.compat and not self.is_exchange and not _is_ok(answer)):
+            # For 2.2 challenges and BYE are refusals as well.
+            return Verdict(False, protocols.REFUSED, answer, code=codes.code_in(answer))
         if literal := LITERAL_INSIDE.match(answer):
             return sasl.challenge(answer[literal.end() :][: int(literal[1])])
         if answer.startswith(b'"'):
             return sasl.challenge(_string(answer) or b"")
         if not _is_ok(answer):
-            return Verdict(False, protocols.REFUSED, answer, code=codes.code_in(answer))
+            raise ProtocolError("neither OK nor NO")
         # That of PLAIN says nothing to a client that has not asked for it.
         data = SUCCESS_DATA.match(answer) if self.is_exchange else None
         word = sasl.challenge(data[1] or data[2] or b"").octets if data else None
@@ -367,12 +376,6 @@ class ServerSide:
                 value = quoted[1]
             self.capabilities[name[1].upper()] = value
         raise ProtocolError("no end of the capabilities")
-
-
-def _none() -> Talk[list[bytes]]:
-    """No arguments."""
-    return []
-    yield  # a generator, as the one that reads them
 
 
 def _string(argument: bytes) -> bytes | None:

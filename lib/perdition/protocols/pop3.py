@@ -130,8 +130,10 @@ class ClientSide:
             line = b"-ERR %bAuthentication failure, mate" % self._code(verdict)
         self.wire.say(line or b"-ERR %b%b" % (self._code(verdict), encode(verdict.status)))
 
-    def farewell(self, reason: str) -> None:
-        self.wire.say(encode(f"-ERR {reason}"))
+    def farewell(self, reason: str, *, unasked: bool = False) -> None:
+        # Each line of ours answers a command (RFC 1939 section 3).
+        if not unasked:
+            self.wire.say(encode(f"-ERR {reason}"))
 
     def _code(self, verdict: Verdict) -> bytes:
         """The response code of a refusal, as it stands before its text."""
@@ -286,7 +288,7 @@ class ServerSide:
         if _is_ok(line):
             self.wire.say(b"PASS " + login.password, secret=True)
             line = yield from read_line(LINE_LIMIT)
-        return verdict_of(line)
+        return self._verdict(line)
 
     def respond(self, response: bytes | None) -> Talk[Verdict | Challenge]:
         self.wire.say(sasl.say_response(response), secret=True)
@@ -322,7 +324,15 @@ class ServerSide:
         line = yield from self.wire.read_line(LINE_LIMIT)
         if line == b"+" or line.startswith(b"+ "):
             return sasl.challenge(line[2:])
-        return verdict_of(line)
+        return self._verdict(line)
+
+    def _verdict(self, line: bytes) -> Verdict:
+        """What an answer to the log-in says."""
+        if _is_ok(line):
+            return Verdict(True, protocols.OK, line)
+        if not line[:4].upper() == b"-ERR" and not self.terms.compat:
+            raise ProtocolError("neither +OK nor -ERR")
+        return Verdict(False, protocols.REFUSED, line, code=codes.code_in(line))
 
     def _introduce(self) -> bool:
         """Say who the client is, where the server takes that; its answer comes first then."""
@@ -347,13 +357,6 @@ class ServerSide:
             if len(words) > CAPA_LIMIT:
                 raise ProtocolError("no end of the capability list")
         return words
-
-
-def verdict_of(line: bytes) -> Verdict:
-    """What an answer to the log-in says."""
-    if _is_ok(line):
-        return Verdict(True, protocols.OK, line)
-    return Verdict(False, protocols.REFUSED, line, code=codes.code_in(line))
 
 
 def _is_ok(answer: bytes) -> bool:

@@ -191,7 +191,8 @@ class Session:
                         return established
                     self.failures += 1
                     if 0 < self.options.login_attempts <= self.failures:
-                        self.farewell("Too many failed log-ins, mate")
+                        self.client.farewell("Too many failed log-ins, mate", unasked=True)
+                        self._say_last()
                         self.log.info(f"Too many failed log-ins: {Who(self.peers)}")
                         return None
 

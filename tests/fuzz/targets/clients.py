@@ -27,7 +27,7 @@ SIDES = {"pop3": pop3.ClientSide, "imap4": imap4.ClientSide, "sieve": managesiev
 CAPABILITY = {"pop3": "UIDL.USER", "imap4": "IMAP4 IMAP4REV1", "sieve": '"SASL" "PLAIN"'}
 # Log-ins, each of which is refused, before the octets are left alone.
 MOST_LOGINS = 6
-REFUSED = Verdict(False, protocols.REFUSED, b"NO [ALERT] no", code=b"ALERT")
+REFUSED = Verdict(False, protocols.REFUSED, b"NO [EXPIRED] no", code=b"EXPIRED")
 
 
 class Setting(NamedTuple):
