@@ -296,6 +296,27 @@ def test_connection_limit_turns_away_and_goes_on(start: Start) -> None:
         pass
 
 
+def test_a_worker_that_is_told_to_leave_has_a_follower_at_once(start: Start) -> None:
+    program = start("--workers", "1", "--drain_timeout", "600")
+    client = program.logged_in()
+    with closing(client):
+        worker = program.worker_of(client)
+        os.kill(worker, signal.SIGTERM)
+        wait_until(lambda: len(program.workers()) == 2, "another worker")
+        other = program.logged_in()
+        with closing(other):
+            assert program.worker_of(other) != worker
+            assert client.works()
+            assert program.log().count("Worker 0 was told to leave: starting another") == 1
+    wait_until(lambda: worker not in program.workers(), "it has left")
+    assert len(program.workers()) == 1
+    program.kill(signal.SIGTERM)
+    assert program.process.wait(10) == 0
+    assert (
+        "starting another" not in program.log().partition("was told to leave: starting another")[2]
+    )
+
+
 def test_attempts_are_limited(start: Start) -> None:
     program = start("--login_attempts", "2")
     client = program.connect()

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from perdition.logs import Log
 from perdition.server.slots import Slot, Slots
+from perdition.server.worker import LEAVING, READY
 
 # A worker that ends sooner than this is not started again at once.
 YOUNG_SECONDS = 1.0
@@ -26,8 +27,8 @@ class Child:
         slot: the number of its connections.
         control: what it is told goes over this.
         retired: it was told to leave, and is not to be started again.
-        heard: it has said something, or has ended without a word.
-        served: what it has said is that it serves.
+        served: it has said that it serves.
+        is_silent: it has ended, and says nothing more.
     """
 
     place: int
@@ -35,8 +36,8 @@ class Child:
     control: socket.socket
     started: float = field(default_factory=time.monotonic)
     retired: bool = False
-    heard: bool = False
     served: bool = False
+    is_silent: bool = False
 
 
 class Children:
@@ -81,17 +82,25 @@ class Children:
         for child in self._living.values():
             child.control.close()
 
-    def unborn(self) -> dict[int, Child]:
-        """Those that have not said yet that they serve, by the descriptor that tells."""
-        return {each.control.fileno(): each for each in self._living.values() if not each.heard}
+    def speakers(self) -> dict[int, Child]:
+        """Those that may say something, by the descriptor that tells."""
+        return {each.control.fileno(): each for each in self._living.values() if not each.is_silent}
 
     def hear(self, child: Child) -> None:
-        """One of these has said something: that it serves, or by ending that it does not."""
-        child.heard = True
+        """One of these has said something, or has ended."""
+        said = b""
         # It may have died with words of ours unread: that is an error here.
         with contextlib.suppress(OSError):
-            child.served = bool(child.control.recv(64, socket.MSG_DONTWAIT))
-        self._has_served |= child.served
+            said = child.control.recv(64, socket.MSG_DONTWAIT)
+        if said == READY:
+            child.served = self._has_served = True
+        elif said == LEAVING and not child.retired:
+            # Somebody else has told it to; until it has ended it takes no connection.
+            child.retired = True
+            self._log.notice(f"Worker {child.place} was told to leave: starting another")
+            self._due.append((time.monotonic(), child.place))
+        elif not said:
+            child.is_silent = True
 
     def bury(self) -> set[int]:
         """Take notice of those that have ended; the places of some are due then.
@@ -111,7 +120,7 @@ class Children:
             if child is None:
                 others.add(pid)
                 continue
-            if not child.heard:
+            while not child.is_silent:
                 self.hear(child)
             child.control.close()
             self._slots.give_back(child.slot)

@@ -275,15 +275,15 @@ class Master:
         """Restart what dies, and do as the signals say, until one says to end."""
         children = self.children
         while True:
-            unborn = children.unborn()
+            speakers = children.speakers()
             dues = [self.manager.tick, children.seconds_to_due()]
             if self.authenticator is not None:
                 dues.append(self.authenticator.seconds_to_due())
             waits = [each for each in dues if each is not None]
-            numbers, ready = signals.wait(unborn, min(waits, default=None))
+            numbers, ready = signals.wait(speakers, min(waits, default=None))
             self.manager.still_there()
             for descriptor in ready:
-                children.hear(unborn[descriptor])
+                children.hear(speakers[descriptor])
             ended = children.bury()
             self._follow_authenticator(ended)
             if children.cannot_start:

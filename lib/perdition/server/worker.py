@@ -2,7 +2,8 @@
 
 The master tells it over a socket to retire (accept no more, and leave when the last connection has
 ended), to drain (the same, for a time that is limited), to stop, or to write to another log file;
-when the master is gone it drains as well.
+when the master is gone it drains as well. Where somebody else has it drain, by TERM, it tells the
+master, which starts another.
 """
 
 import contextlib
@@ -33,7 +34,9 @@ from perdition.session.service import Established, Service
 from perdition.session.session import Session
 from perdition.session.traffic import client_traffic, traffic
 
-RETIRE, DRAIN, STOP, LOG, READY = b"retire", b"drain", b"stop", b"log", b"ready"
+RETIRE, DRAIN, STOP, LOG = b"retire", b"drain", b"stop", b"log"
+# What it says to the master.
+READY, LEAVING = b"ready", b"leaving"
 DRAIN_IN_FOREGROUND = 10
 # How long the loop may take to stop.
 STOP_SECONDS = 1.0
@@ -168,9 +171,7 @@ class Worker:
             ) from error
         self.slot.accepts(True)
         self.logins.start()
-        with contextlib.suppress(OSError):
-            # The master may have gone: we shall hear of it.
-            self.control.send(READY)
+        self._tell_master(READY)
         self._obey(signals)
         # The sessions are the loop's own as long as it runs.
         self.relay.stop()
@@ -198,6 +199,8 @@ class Worker:
             wants_drain = signal.SIGTERM in numbers or message in (DRAIN, b"")
             if (wants_drain or message == RETIRE) and not retired:
                 retired = True
+                if message is None:
+                    self._tell_master(LEAVING)
                 self.slot.accepts(False)
                 self.logins.stop_accepting()
             if wants_drain and not draining:
@@ -208,6 +211,11 @@ class Worker:
             is_empty = self.logins.have_ended() and not self._count
             if retired and (is_empty or time.monotonic() >= end):
                 return
+
+    def _tell_master(self, message: bytes) -> None:
+        """Tell the master something, who may have gone: then we shall hear of it."""
+        with contextlib.suppress(OSError):
+            self.control.send(message)
 
     def _drain_limit(self) -> int | None:
         if self.options.drain_timeout is not None:
