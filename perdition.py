@@ -12,7 +12,17 @@ import sys
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "lib"))
 
 if __name__ == "__main__":
-    sys.exit(importlib.import_module("perdition.cli").main())
+    try:
+        cli = importlib.import_module("perdition.cli")
+    except ModuleNotFoundError as error:
+        if str(error.name).partition(".")[0] == "perdition":
+            raise
+        sys.exit(
+            f"perdition: {sys.executable} has no package {error.name}: apt-get install"
+            " python3-configobj python3-daemon python3-setproctitle for /usr/bin/python3,"
+            " or pip install configobj python-daemon setproctitle"
+        )
+    sys.exit(cli.main())
 else:
     # `import perdition`, run in the checkout's root, found this file before
     # lib/perdition: step aside, so that the importer gets the package.

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from perdition import net
-from perdition.net import Ambiguous, ConnectFailed, ServerItem
+from perdition.net import BadItem, ConnectFailed, ServerItem
 from perdition.patience import Patience
 from support.processes import HOST, free_port
 
@@ -41,7 +41,7 @@ def test_a_server_item_is_taken_apart(text: str, item: ServerItem) -> None:
 
 @pytest.mark.parametrize("text", ["::1:143", "2001:db8::1:25", "ann@fe80::1:2:3"])
 def test_an_address_that_may_have_a_port_at_its_end_is_refused(text: str) -> None:
-    with pytest.raises(Ambiguous, match=r"write \[.*\]:\d+ or \[.*\]$"):
+    with pytest.raises(BadItem, match=r"write \[.*\]:\d+ or \[.*\]$"):
         net.parse_item(text, "@")
 
 
@@ -49,7 +49,7 @@ def test_an_address_that_may_have_a_port_at_its_end_is_refused(text: str) -> Non
 def test_no_item_raises_anything_else(text: str) -> None:
     try:
         net.parse_item(text, "@")
-    except Ambiguous:
+    except BadItem:
         assert text.count(":") > 1
 
 

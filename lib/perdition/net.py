@@ -14,14 +14,15 @@ from perdition.patience import Patience
 # Between user and host in options: 2.2 took the domain_delimiter that it had read until then. The
 # user means nothing there.
 DELIMITER = "@"
+MOST_PORT = 65535
 
 
 class ConnectFailed(Exception):
     """No address of a host could be reached."""
 
 
-class Ambiguous(ValueError):
-    """An address that may have a port at its end, or not; the text says how to write it."""
+class BadItem(ValueError):
+    """A text that names no server; the text of this says why, or how to write it."""
 
 
 class ServerItem(NamedTuple):
@@ -51,8 +52,22 @@ def parse_item(text: str, delimiter: str, default_port: str = "") -> ServerItem:
         default_port: of an item without one.
 
     Raises:
-        Ambiguous: an IPv6 address without brackets, whose end may be a port.
+        BadItem: an IPv6 address without brackets, whose end may be a port; a port that is none.
     """
+    item = _parse_item(text, delimiter, default_port)
+    if not may_be_port(item.port):
+        raise BadItem(f"{text}: a port is a number up to {MOST_PORT}, or a name")
+    return item
+
+
+def may_be_port(text: str) -> bool:
+    """Whether a text is the number of a port, or can be the name of one."""
+    digits = text.lstrip("0") or "0"
+    is_short = len(digits) <= len(str(MOST_PORT))
+    return not text.isdecimal() or (is_short and int(digits) <= MOST_PORT)
+
+
+def _parse_item(text: str, delimiter: str, default_port: str) -> ServerItem:
     user, found, rest = text.rpartition(delimiter)
     if not found:
         user, rest = "", text
@@ -62,7 +77,7 @@ def parse_item(text: str, delimiter: str, default_port: str = "") -> ServerItem:
     host, _, port = rest.rpartition(":") if ":" in rest else (rest, "", "")
     if rest.count(":") > 1 and is_address(rest):
         if port.isdecimal() and is_address(host):
-            raise Ambiguous(f"{rest}: write [{host}]:{port} or [{rest}]")
+            raise BadItem(f"{rest}: write [{host}]:{port} or [{rest}]")
         return ServerItem(user, rest, default_port)
     return ServerItem(user, host, port or default_port)
 
@@ -71,7 +86,7 @@ def parse_destination(text: str, delimiter: str, default_port: str = "") -> Serv
     """Take ``[user<delimiter>]host[:port][;key=value...]`` apart.
 
     Raises:
-        Ambiguous: as above.
+        BadItem: as above.
         BadParameters: they cannot be what stands after the first semicolon.
     """
     place, rest = parameters.split(text)

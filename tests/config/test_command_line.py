@@ -299,6 +299,7 @@ def test_lists_of_revoked_clients_have_no_effect_where_no_certificates_are_asked
 def test_keys_that_are_the_same_for_every_user_are_accepted_with_a_warning() -> None:
     (warning,) = line("--query_key", "u,d").warnings
     assert warning.startswith("command line: query_key 'u,d': is the same key for every user")
+    assert line("--query_key", r"\\U").warnings
     assert not line("--query_key", r"\u,default").warnings
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from support.certificates import Pki
 from support.processes import open_to_all
 
 PROGRAM = Path(__file__).resolve().parents[2] / "perdition.py"
@@ -69,6 +70,39 @@ def test_ports_without_a_number_are_noticed() -> None:
     no_port = "there is no port of that name: /etc/services has them"
     assert checked("-l", "nowhere", status=255) == [f"perdition: listen_port nowhere: {no_port}"]
     assert checked("-p", "nowhere") == [f"{PREFIX}outgoing_port nowhere: {no_port}"]
+    assert checked("-s", "localhost:nowhere") == [f"{PREFIX}outgoing_server nowhere: {no_port}"]
+
+
+@pytest.mark.parametrize("option", ["-l", "-p", "-s", "-b"])
+def test_ports_that_are_none_end_the_start(option: str) -> None:
+    value = "localhost:99999" if option in ("-s", "-b") else "99999"
+    assert "a number up to 65535, or a name" in checked(option, value, status=255)[-1]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes somebody else")
+@pytest.mark.parametrize("number", ["4294967295", "9" * 5000])
+def test_numbers_of_nobody_end_the_start(number: str) -> None:
+    assert checked("-u", number, status=255)[-1].endswith("there is no such user")
+    assert checked("-g", number, status=255)[-1].endswith("there is no such group")
+
+
+def test_what_clients_or_tls_to_real_servers_will_miss_is_warned_of(
+    tmp_path: Path, file: Path
+) -> None:
+    pair = Pki(tmp_path).file("expired")
+    (ours,) = checked("--ssl_mode", "ssl_listen", "--ssl_cert_file", pair, "--ssl_key_file", pair)
+    (theirs,) = checked("--ssl_mode", "ssl_outgoing", "--ssl_ca_file", f"{file}.none")
+    assert ours.startswith(f"{PREFIX}ssl_cert_file {pair}: certificate has expired (valid from ")
+    assert theirs.startswith(f"{PREFIX}ssl_ca_file {file}.none: there is no such file")
+
+
+def test_without_its_libraries_it_says_which_it_needs() -> None:
+    done = subprocess.run(
+        [sys.executable, "-S", PROGRAM, "--version"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert " has no package configobj: apt-get install python3-configobj" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_a_service_of_pam_without_a_file_is_warned_of() -> None:

@@ -54,7 +54,7 @@ def check(options: Options, given: Level) -> None:
     try:
         for item in options.outgoing_server:
             net.parse_destination(item, net.DELIMITER)
-    except (net.Ambiguous, BadParameters) as error:
+    except (net.BadItem, BadParameters) as error:
         raise ConfigError(f"{given['outgoing_server'].where}: outgoing_server {error}") from error
 
 
@@ -131,7 +131,8 @@ def warnings(options: Options, given: Level) -> list[str]:
                 f"{given['ssl_crl_file'].where}: ssl_crl_file: has no effect, for with {name} "
                 "clients are not asked for certificates"
             )
-    if options.query_key and not any("\\" in each for each in options.query_key):
+    # A backslash that is escaped is one, and no escape.
+    if options.query_key and not any("\\" in each.replace(r"\\", "") for each in options.query_key):
         found.append(
             f"{given['query_key'].where}: query_key {given['query_key'].text!r}: is the same key "
             "for every user; in a file, what has backslashes stands in single quotes"

@@ -152,7 +152,7 @@ class GeneralOptions:
     )
     listen_port: str = option(
         DEPENDENT,
-        kinds.TEXT,
+        kinds.PORT,
         "Port to listen on.",
         short="l",
         metavar="PORT_NUMBER|PORT_NAME",
@@ -241,7 +241,7 @@ class GeneralOptions:
     )
     outgoing_port: str = option(
         DEPENDENT,
-        kinds.TEXT,
+        kinds.PORT,
         "Port of real servers that are named without one.",
         short="p",
         metavar="PORT_NAME|PORT_NUMBER",

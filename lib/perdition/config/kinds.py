@@ -1,5 +1,6 @@
 """Kinds of option values: how each is read from text, checked, and shown."""
 
+import contextlib
 import functools
 import ipaddress
 import ssl
@@ -12,6 +13,7 @@ from perdition.config.ssl_mode import WORDS as SSL_MODES
 from perdition.config.ssl_mode import SslMode as SslMode  # noqa: PLC0414 - part of this vocabulary
 from perdition.config.ssl_mode import show_ssl_mode
 from perdition.identity import AddDomain, State, check_key_format
+from perdition.net import MOST_PORT, may_be_port
 from perdition.parameters import BadParameters, check_pattern, parse_rule
 from perdition.protocols.sasl import MECHANISMS
 
@@ -96,7 +98,9 @@ def parse_number(text: str) -> int:
 
 def parse_at_least(least: int, text: str) -> int:
     """Read a count of that many or more."""
-    number = parse_number(text)
+    number = -1
+    with contextlib.suppress(BadValue):
+        number = parse_number(text)
     if number < least:
         raise BadValue(f"must be a whole number from {least} to {MOST}", text)
     return number
@@ -219,6 +223,13 @@ def parse_protocol(text: str) -> str:
     return text.upper()
 
 
+def parse_port(text: str) -> str:
+    """Read the number or the name of a port."""
+    if not may_be_port(text):
+        raise BadValue(f"must be a number up to {MOST_PORT}, or a name", text)
+    return text
+
+
 def parse_pid_file(text: str) -> str:
     """Read a path from the root; empty for no file."""
     if text and not text.startswith("/"):
@@ -299,6 +310,7 @@ UNKNOWN_STATE = "unknown state for {name}: {word}"
 FLAG = Kind("flag", parse_flag, show_flag, "options: trailing argument: {word}", True)
 TEXT = Kind("text", parse_text, str)
 FILE = Kind("file", parse_text, str)
+PORT = Kind("port", parse_port, str)
 NUMBER = Kind("number", parse_number, str, NOT_A_NUMBER)
 DESCRIPTOR = Kind("descriptor", parse_number, str)
 AT_LEAST_ONE = Kind("at_least_one", functools.partial(parse_at_least, 1), str, NOT_A_NUMBER)

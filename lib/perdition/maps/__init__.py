@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
 from perdition.identity import Ends
-from perdition.net import Ambiguous, ServerItem, parse_destination
+from perdition.net import BadItem, ServerItem, parse_destination
 from perdition.parameters import BadParameters
 from perdition.protocols import decode
 
@@ -147,7 +147,7 @@ def read_value(value: bytes, delimiter: str, port: str = "") -> Answer:
             continue
         try:
             item = parse_destination(piece, delimiter, port)
-        except Ambiguous as error:
+        except BadItem as error:
             raise MapFailed(str(error)) from error
         except BadParameters as error:
             raise MapFailed(f"{shown(str(error))}: {shown(text)}") from error

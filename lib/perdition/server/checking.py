@@ -40,10 +40,14 @@ def troubles(options: Options, map_option: str, ids: privileges.Ids | None) -> I
         map_option: `map_library_opt`, with a whole path.
         ids: who the workers are to be: from now on this process is that too.
     """
-    try:
-        net.resolve(LOOPBACK, options.outgoing_port)
-    except net.ConnectFailed as error:
-        yield f"outgoing_port {str(error).removeprefix(f'{LOOPBACK}:')}"
+    items = [net.parse_destination(each, net.DELIMITER) for each in options.outgoing_server]
+    ports = [("outgoing_port", options.outgoing_port)]
+    ports += [("outgoing_server", each.port) for each in items if each.port]
+    for option, port in ports:
+        try:
+            net.resolve(LOOPBACK, port)
+        except net.ConnectFailed as error:
+            yield f"{option} {str(error).removeprefix(f'{LOOPBACK}:')}"
     if options.authenticate_in and not any(
         (folder / options.pam_service).exists() for folder in PAM_FOLDERS
     ):

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from perdition import net
 from perdition.identity import Ends
-from perdition.net import Ambiguous, ConnectFailed, ServerItem
+from perdition.net import BadItem, ConnectFailed, ServerItem
 
 ANY = ServerItem("", "0.0.0.0", "")  # noqa: S104 - the original's default
 # All addresses of both families.
@@ -26,7 +26,7 @@ def parse_items(texts: Sequence[str]) -> list[ServerItem]:
     for text in texts:
         try:
             item = net.parse_item(text, net.DELIMITER)
-        except Ambiguous as error:
+        except BadItem as error:
             raise BindFailed(f"bind_address {error}") from error
         if item.host.isdecimal():
             raise BindFailed(

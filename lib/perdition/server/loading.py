@@ -4,6 +4,7 @@ It logs the lines of logging.md section 4 about that.
 """
 
 import contextlib
+import itertools
 import os
 from pathlib import Path
 
@@ -102,6 +103,12 @@ class Loaded:
             raise StartFailed(str(error)) from error
         self.turn = SharedTurn()
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What the operator should know of certificates and authorities."""
+        sides = (self._listening, self._outgoing)
+        return tuple(itertools.chain.from_iterable(each.warnings for each in sides if each))
+
     def service(self, authenticate: Authenticate | None) -> Service:
         """What sessions are given, with the map of now.
 
@@ -144,8 +151,6 @@ class Loaded:
         listening = None
         if listens_with_tls(self.options):
             listening = listening_context(self.options, self._phrase)
-            for warning in listening.warnings:
-                self.log.warning(warning)
             for note in listening.notes:
                 self.log.info(note)
         outgoing = Destinations(
@@ -153,9 +158,9 @@ class Loaded:
             needed=goes_out_with_tls(self.options),
             known=known_parameters(self.options),
         )
-        for warning in outgoing.warnings:
-            self.log.warning(warning)
         self._listening, self._outgoing = listening, outgoing
+        for warning in self.warnings:
+            self.log.warning(warning)
 
     def reopen_log(self) -> bool:
         """Open the log again.

@@ -88,7 +88,8 @@ class Master:
             checking.check_addresses(self.options)
         except BindFailed as error:
             raise StartFailed(str(error)) from error
-        return list(checking.troubles(self.options, self.loaded.map_option, self.ids))
+        found = checking.troubles(self.options, self.loaded.map_option, self.ids)
+        return [*self.loaded.warnings, *found]
 
     def run(self) -> int:
         """Serve until told to end.

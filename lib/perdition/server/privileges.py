@@ -6,6 +6,9 @@ import pwd
 import resource
 from typing import NamedTuple
 
+# (uid_t)-1 stands for no user.
+MOST_ID = 2**32 - 2
+
 
 class NoSuchUser(Exception):
     """There is no such user or group; the text says which."""
@@ -26,11 +29,11 @@ def find(username: str, group: str) -> Ids:
         NoSuchUser: one of them does not exist.
     """
     try:
-        uid = int(username) if username.isdigit() else pwd.getpwnam(username).pw_uid
+        uid = _number(username) if username.isdigit() else pwd.getpwnam(username).pw_uid
     except KeyError:
         raise NoSuchUser(f"username {username!r}: there is no such user") from None
     try:
-        gid = int(group) if group.isdigit() else grp.getgrnam(group).gr_gid
+        gid = _number(group) if group.isdigit() else grp.getgrnam(group).gr_gid
     except KeyError:
         raise NoSuchUser(f"group {group!r}: there is no such group") from None
     try:
@@ -38,6 +41,18 @@ def find(username: str, group: str) -> Ids:
     except KeyError:
         name = ""
     return Ids(uid, gid, name)
+
+
+def _number(text: str) -> int:
+    """The number of a user or group.
+
+    Raises:
+        KeyError: there is none of that number.
+    """
+    digits = text.lstrip("0") or "0"
+    if len(digits) > len(str(MOST_ID)) or int(digits) > MOST_ID:
+        raise KeyError(text)
+    return int(digits)
 
 
 def drop(ids: Ids) -> None:

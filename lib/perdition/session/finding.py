@@ -176,7 +176,7 @@ class Finder:
             found = net.parse_item(text, self._rules.delimiter)
             # The resolver would end a host at a NUL, after its end has been looked at here.
             check_item(found, text)
-        except (net.Ambiguous, MapFailed) as error:
+        except (net.BadItem, MapFailed) as error:
             raise NotAllowed(escape(str(error)), login) from error
         patterns = self._options.client_server_allow
         if found.host and not allowed(found.host, patterns):

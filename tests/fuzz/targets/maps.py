@@ -29,7 +29,7 @@ from perdition.maps.cdb import INDEX_SIZE, PAIR, TABLES, Records, hash_of
 from perdition.maps.deadlines import Socket, limited
 from perdition.maps.files import BrokenFile
 from perdition.maps.servers import ServerFailed
-from perdition.net import Ambiguous, is_address, parse_item
+from perdition.net import BadItem, is_address, parse_item
 from perdition.protocols import decode, encode
 
 DELIMITERS = ("@", "%", "--", ",")
@@ -249,7 +249,7 @@ DAEMON = struct.pack(">IHHHHIIHH", daemon.MAGIC, 1, 2, 41, 0, 0, 0, 0, 0)
 FAILED = (MapFailed,)
 TARGETS = [
     Target("map-value", value, FAILED, [b"\0bob@mail1:143,[::1]:1,::2", b"\2a--b:imap"]),
-    Target("map-item", item, (Ambiguous,), [b"\0bob@[2001:db8::1]:143", b"\x012001:db8::1:1"]),
+    Target("map-item", item, (BadItem,), [b"\0bob@[2001:db8::1]:143", b"\x012001:db8::1:1"]),
     Target("daemon-answer", daemon_answer, FAILED, [DAEMON + b"\0\3ann\0\5mail1\0\x03143"]),
     Target("daemon-query", daemon_query, (), [b"\0ann", b"\1ann@\0\xff"]),
     Target(
