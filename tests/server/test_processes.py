@@ -40,19 +40,20 @@ def test_there_are_as_many_workers_as_asked_for(start: Start) -> None:
     wait_until(lambda: len(program.workers()) == 3, "three workers")
 
 
-def test_term_lets_sessions_go_on(start: Start) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGQUIT, signal.SIGALRM, signal.SIGXCPU])
+def test_term_and_the_like_let_sessions_go_on(start: Start, number: int) -> None:
     program = start()
     client = program.logged_in()
     assert program.pid_path.exists()
     with closing(client):
-        program.kill(signal.SIGTERM)
+        program.kill(number)
         assert program.process.wait(10) == 0
         assert refused(program.port)
         assert not program.pid_path.exists()
         assert client.works()
         assert client.ask("QUIT") == b"+OK QUIT\r\n"
     wait_until(lambda: not any(map(is_running, program.workers_seen)), "the workers have left")
-    assert "Exiting on signal 15" in program.log()
+    assert f"Exiting on signal {int(number)}" in program.log()
     program.wait_log("Closing session:")
 
 

@@ -44,12 +44,61 @@ def port(tmp_path: Path, server: ScriptedServer, more: str) -> Iterator[int]:
         yield number
 
 
-def test_what_is_no_connection_is_said_to_be_none(tmp_path: Path) -> None:
-    log = tmp_path / "log"
-    command = [sys.executable, f"{ROOT}/perdition.py", *OPTIONS.split(), "-F", str(log)]
-    done = subprocess.run(command, input=b"QUIT\r\n", capture_output=True, check=False)
-    assert (done.returncode, done.stdout, done.stderr) == (255, b"", b"")
-    assert "inetd_mode: standard input is no connection: " in log.read_text()
+def command(log: Path, server: ScriptedServer) -> list[str]:
+    """The program, to be given a connection."""
+    options = (*OPTIONS.split(), "-F", str(log), "--outgoing_server", f"{HOST}:{server.port}")
+    return [sys.executable, f"{ROOT}/perdition.py", *options]
+
+
+def test_pipes_are_a_connection_as_well(tmp_path: Path, server: ScriptedServer) -> None:
+    log, pipe = tmp_path / "log", subprocess.PIPE
+    data = b"+OK early\r\n" + b"x" * 1_000_000 + b"\r\n"
+    with subprocess.Popen(command(log, server), stdin=pipe, stdout=pipe) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith(b"+OK POP3 perditon ready on ")
+        process.stdin.write(b"USER ann\r\nPASS sesame\r\n")
+        process.stdin.flush()
+        there = server.accept_pop3(more=b"")
+        process.stdin.write(b"RETR 1\r\n")
+        process.stdin.close()
+        assert read_line(there) == b"RETR 1\r\n"
+        assert there.recv(1) == b""
+        there.sendall(data)
+        there.close()
+        said = process.stdout.read()
+        assert process.wait(30) == 0
+    assert said == b"+OK USER ann set, mate\r\n+OK You are so in\r\n" + data
+    assert "]: Connect:  inetd_pid=" in log.read_text()
+
+
+def test_sockets_of_no_network_are_one(tmp_path: Path, server: ScriptedServer) -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        process = subprocess.Popen(command(tmp_path / "log", server), stdin=theirs, stdout=theirs)
+        theirs.close()
+        assert read_line(ours).startswith(b"+OK POP3 perditon ready on ")
+        ours.sendall(b"QUIT\r\n")
+        assert read_line(ours) == b"+OK QUIT\r\n"
+        assert process.wait(30) == 0
+
+
+def test_a_session_that_breaks_off_gives_another_status(
+    tmp_path: Path, server: ScriptedServer
+) -> None:
+    with socket.create_server((HOST, 0)) as listener:
+        sock = socket.create_connection(listener.getsockname(), 30)
+        theirs = listener.accept()[0]
+    with sock:
+        process = subprocess.Popen(command(tmp_path / "log", server), stdin=theirs, stdout=theirs)
+        theirs.close()
+        read_line(sock)
+        sock.sendall(b"USER ann\r\nPASS sesame\r\n")
+        read_line(sock)
+        server.accept_pop3(more=b"")
+        assert read_line(sock) == b"+OK You are so in\r\n"
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+    assert process.wait(30) == 255
 
 
 def test_each_connection_is_a_session(tmp_path: Path, server: ScriptedServer, port: int) -> None:

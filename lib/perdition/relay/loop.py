@@ -36,6 +36,9 @@ class Relay:
     """The loop. `add` may be called by any thread; everything else is the loop's own.
 
     A lock guards the timetable and the table of ends.
+
+    Attributes:
+        has_broken_off: a session has ended by an error.
     """
 
     def __init__(
@@ -78,6 +81,7 @@ class Relay:
         self._epoll.register(self._wake_read, READ)
         self._splice = Splice()
         self._stopped = False
+        self.has_broken_off = False
         self._now = monotonic()
 
     def __len__(self) -> int:
@@ -365,6 +369,7 @@ class Relay:
             # One side had gone already; that the other one cannot be served is no wonder.
             self._finish(relayed)
             return
+        self.has_broken_off = True
         self.log.error("Fatal error piping data. Exiting child.")
         self._remove(relayed)
 

@@ -19,13 +19,14 @@ from perdition.server import checking, privileges
 from perdition.server.authenticator import Authenticator
 from perdition.server.children import Children
 from perdition.server.detaching import Launcher
+from perdition.server.inetd import serve_inetd
 from perdition.server.listeners import BindFailed, listen, parse_items, prepare
 from perdition.server.loading import Loaded, StartFailed
 from perdition.server.pidfile import PidFile, PidFileFailed
 from perdition.server.signals import Signals
 from perdition.server.slots import Slot
 from perdition.server.systemd import Manager, given_sockets
-from perdition.server.worker import DRAIN, LOG, RETIRE, STOP, CannotServe, Worker, serve_inetd
+from perdition.server.worker import DRAIN, LOG, RETIRE, STOP, CannotServe, Worker
 from perdition.session.service import Service
 
 SUCCESS, FAILURE = 0, 255
@@ -324,10 +325,10 @@ class Master:
         return self.loaded.read_map_again()
 
     def _end(self, numbers: list[int], signals: Signals) -> int:
-        """Told to end: sessions go on in their workers after TERM, and end with anything else."""
+        """Told to end: sessions go on in their workers, but end with INT or a second signal."""
         self.log.info(f"Exiting on signal {numbers[0]}")
         self.manager.tell("STOPPING=1")
-        gently = numbers == [signal.SIGTERM]
+        gently = len(numbers) == 1 and signal.SIGINT not in numbers
         self.children.retire(DRAIN if gently else STOP)
         for sock in self.listeners:
             if not self.are_given:

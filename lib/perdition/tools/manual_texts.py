@@ -42,9 +42,9 @@ To the master, whose number is in the pid file:
 | signal | |
 | --- | --- |
 | `TERM` | End. No connections are accepted any more. Sessions go on in their workers, for no \
-longer than `drain_timeout`; a TERM to such a worker ends its sessions |
-| `INT`, `QUIT` | End, and end all sessions. So do `ALRM`, `VTALRM`, `PROF`, `IO`, `XCPU` and \
-`XFSZ`, and any of these, or TERM again, in the second after a TERM |
+longer than `drain_timeout`; a TERM to such a worker ends its sessions. `QUIT`, `ALRM`, `VTALRM`, \
+`PROF`, `IO`, `XCPU` and `XFSZ` mean the same |
+| `INT` | End, and end all sessions. So does any of these in the second after one of them |
 | `HUP` | Open the log again, and the map, read certificates, keys and lists of revoked ones, and \
 change to new workers. Those of before go on with their sessions, and with what they have. A map \
 that cannot be opened leaves the old one in use, and so do certificates. Other options stay |
