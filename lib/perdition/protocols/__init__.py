@@ -119,6 +119,10 @@ class Login(NamedTuple):
         return self._replace(authorisation=None) if self.authorisation == self.user else self
 
 
+# One that is refused, and logged, before name and password are asked for.
+IN_VAIN = Login("", b"")
+
+
 @dataclass(frozen=True, slots=True)
 class TlsWanted:
     """The next octets on the wire are a TLS handshake."""

@@ -6,6 +6,7 @@ import re
 
 from perdition import protocols
 from perdition.protocols import (
+    IN_VAIN,
     Login,
     ProtocolError,
     Quit,
@@ -127,8 +128,8 @@ class ClientSide:
                 case b"AUTHENTICATE":
                     self._sorry(tag + b" BAD Mate, try AUTHENTICATE <mechanism>")
                 case b"LOGIN" if argument.endswith(b"}") and self._takes_no_login():
-                    # Before the password is asked for.
-                    self.refuse(Verdict(False, protocols.LOGIN_DISABLED))
+                    yield from self._read_over(argument)
+                    return IN_VAIN
                 case b"LOGIN":
                     try:
                         return (yield from self._take_arguments(argument))
@@ -201,8 +202,8 @@ class ClientSide:
             self.wire.say(self.tag + b" NO AUTHENTICATE mechanism not supported, mate")
             return None
         if self.terms.takes_no_login(self.in_tls):
-            self.refuse(Verdict(False, protocols.LOGIN_DISABLED))
-            return None
+            yield from self._read_over(initial or b"")
+            return IN_VAIN
         try:
             first = None if initial is None else sasl.decode_initial(initial)
             return (yield from sasl.take(mechanism, offered, first, self.challenge, self.certified))

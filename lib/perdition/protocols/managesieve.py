@@ -5,6 +5,7 @@ import re
 
 from perdition import protocols
 from perdition.protocols import (
+    IN_VAIN,
     READY,
     Challenge,
     Login,
@@ -107,8 +108,7 @@ class ClientSide:
                 case b"AUTHENTICATE", 1 if self.terms.takes_no_login(self.in_tls) and (
                     not self.terms.compat
                 ):
-                    # Before the password is asked for.
-                    self.refuse(Verdict(False, protocols.LOGIN_DISABLED))
+                    return IN_VAIN
                 case b"AUTHENTICATE", (1 | 2):
                     try:
                         return (yield from self._authenticate(*arguments))

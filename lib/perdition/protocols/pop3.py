@@ -6,6 +6,7 @@ import re
 
 from perdition import protocols
 from perdition.protocols import (
+    IN_VAIN,
     READY,
     Challenge,
     Login,
@@ -159,9 +160,7 @@ class ClientSide:
             self.wire.say(b"-ERR Unknown SASL mechanism, mate")
             return None
         if self.terms.takes_no_login(self.in_tls):
-            # Before the password is asked for.
-            self.refuse(Verdict(False, protocols.LOGIN_DISABLED))
-            return None
+            return IN_VAIN
         try:
             first = sasl.decode_initial(initial) if space else None
             return (yield from sasl.take(mechanism, offered, first, self.challenge, self.certified))
