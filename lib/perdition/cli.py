@@ -49,6 +49,7 @@ def fill_standard_streams() -> None:
 
 def run(program: str, arguments: Sequence[str]) -> int:
     """Run the program by that name, with these arguments; its exit status."""
+    loaded = None
     try:
         loaded = load(program, arguments)
         for warning in loaded.warnings:
@@ -61,7 +62,7 @@ def run(program: str, arguments: Sequence[str]) -> int:
         master = Master(loaded.options)
         if loaded.options.check_config:
             for warning in master.check():
-                complain(program, f"warning: {warning}")
+                complain(program, f"warning: {loaded.located(warning)}")
             print(f"{loaded.options.config_file or 'no file'}: good")
             return SUCCESS
         return master.run()
@@ -73,7 +74,8 @@ def run(program: str, arguments: Sequence[str]) -> int:
         show_failure(program, error.message, str(error), with_usage=error.usage)
         return FAILURE
     except StartFailed as error:
-        show_failure(program, "\n".join(error.lines), str(error), with_usage=error.usage)
+        text = loaded.located(str(error)) if loaded else str(error)
+        show_failure(program, "\n".join(error.lines), text, with_usage=error.usage)
         return FAILURE
     return SUCCESS
 

@@ -291,9 +291,31 @@ def test_compression_is_accepted_with_a_warning() -> None:
 def test_lists_of_revoked_clients_have_no_effect_where_no_certificates_are_asked_for(
     flag: str,
 ) -> None:
-    (warning,) = line("--ssl_crl_file", "/x", flag).warnings
+    with_tls = ("--ssl_crl_file", "/x", "--ssl_mode", "ssl_listen")
+    (warning,) = line(*with_tls, flag).warnings
     assert warning.startswith("command line: ssl_crl_file: has no effect, for with ssl_no_c")
-    assert not line("--ssl_crl_file", "/x").warnings
+    assert not line(*with_tls).warnings
+
+
+@pytest.mark.parametrize(
+    ("arguments", "missing"),
+    [
+        (["--client_server_allow", "a"], "client_server_specification"),
+        (["--explicit_domain", "a"], "add_domain"),
+        (["--outgoing_master_separator", "%"], "outgoing_master_user"),
+        (["--pam_service", "a"], "authenticate_in"),
+        (["--ssl_crl_file", "/a"], "TLS to clients (ssl_mode)"),
+        (["--ssl_client_cert_user", "cn", "--ssl_mode", "ssl_outgoing"], "TLS to clients (ssl_m"),
+    ],
+)
+def test_options_that_lack_another_one_are_warned_of(arguments: list[str], missing: str) -> None:
+    (warning,) = line(*arguments).warnings
+    name = arguments[0].removeprefix("--")
+    assert warning.startswith(f"command line: {name}: has no effect without {missing}")
+
+
+def test_what_has_its_default_does_nothing_in_any_case() -> None:
+    assert not line("--pam_service", "perdition").warnings
 
 
 def test_keys_that_are_the_same_for_every_user_are_accepted_with_a_warning() -> None:
@@ -326,7 +348,7 @@ MASTER = ("--outgoing_master_user", "a", "--outgoing_master_password_file", "/x"
 def test_external_without_certificates_that_name_users_is_warned_of(
     arguments: list[str], missing: str
 ) -> None:
-    (warning,) = line("--sasl_mechanisms", "EXTERNAL", *MASTER, *arguments).warnings
+    *_others, warning = line("--sasl_mechanisms", "EXTERNAL", *MASTER, *arguments).warnings
     assert warning.startswith("command line: EXTERNAL in sasl_mechanisms: has no effect " + missing)
 
 

@@ -99,6 +99,14 @@ def test_what_is_said_of_a_server_is_shown(popmap: Path) -> None:
     ]
 
 
+def test_authorities_that_cannot_be_read_are_said(popmap: Path) -> None:
+    popmap.write_text(f"^ann$: mail1;ca={popmap}.none\n")
+    lines = lookup(popmap, "ann", status=255)
+    assert lines[-1] == (
+        f"  out of order: ca={popmap}.none: there is no such file: check its name: a log-in would fail"
+    )
+
+
 def test_a_map_out_of_order_is_not_a_user_who_is_not_there(popmap: Path) -> None:
     assert lookup(popmap, "bad", status=255)[1:] == [
         '  key "bad": found "mail 1"',

@@ -118,7 +118,7 @@ def test_real_servers_certificate_is_judged_as_by_2_2(
         ("for names", "label", ["no_cert_verify"], "name mismatch: wanted label, "),
         ("for names", "label", ["no_cert_verify", "no_cn_verify"], OK),
         ("for names", HOST, ["no_cert_verify", "san_only"], OK),
-        ("leaf", HOST, ["san_only"], MISMATCH + HOST),
+        ("leaf", HOST, ["san_only"], MISMATCH + HOST + " as its common name alone, which ssl_san"),
         ("broken name", HOST, [], "the certificate cannot be decoded: "),
         ("broken name", HOST, ["no_cert_verify", "no_cn_verify"], OK),
     ],

@@ -1,5 +1,6 @@
 """What needs more than one option: those that do not go together, and those without effect."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from perdition import net
@@ -12,6 +13,15 @@ from perdition.parameters import BadParameters
 
 ORDER = list(PROTO_VERSIONS)
 SIDES = ("listen", "outgoing")
+# What looks as if it did something, and does not without the option behind it, or without TLS.
+NEEDS = {
+    "client_server_allow": "client_server_specification",
+    "explicit_domain": "add_domain",
+    "outgoing_master_password_file": "outgoing_master_user",
+    "outgoing_master_separator": "outgoing_master_user",
+    "pam_service": "authenticate_in",
+}
+NEED_TLS = {"ssl_client_cert_user", "ssl_crl_file", "ssl_sni_certs"}
 
 
 def lower_default_minimum(values: dict[str, Any]) -> None:
@@ -116,9 +126,22 @@ def master_user_warnings(options: Options, given: Level) -> list[str]:
     ]
 
 
+def without_effect(options: Options, given: Level) -> Iterator[str]:
+    """Say which options do nothing, for another one is missing."""
+    mode = options.effective_ssl_mode
+    hears_tls = mode.ssl_listen or mode.tls_listen
+    for name, (where, *_given) in given.items():
+        if getattr(options, name) == DEFAULTS[name]:
+            continue
+        if name in NEEDS and getattr(options, NEEDS[name]) == DEFAULTS[NEEDS[name]]:
+            yield f"{where}: {name}: has no effect without {NEEDS[name]}"
+        elif name in NEED_TLS and not hears_tls:
+            yield f"{where}: {name}: has no effect without TLS to clients (ssl_mode)"
+
+
 def warnings(options: Options, given: Level) -> list[str]:
     """Say what the operator should know of options that are accepted."""
-    found = []
+    found = list(without_effect(options, given))
     for name in (f"ssl_{side}_compression" for side in SIDES):
         if getattr(options, name):
             found.append(

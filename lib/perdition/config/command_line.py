@@ -20,10 +20,20 @@ from perdition.config.settings import (
 
 
 class Loaded(NamedTuple):
-    """The options, and what the operator should be told about them."""
+    """The options, and what the operator should be told about them.
+
+    Attributes:
+        given: where each of them was given.
+    """
 
     options: Options
     warnings: list[str]
+    given: Level
+
+    def located(self, text: str) -> str:
+        """A text about an option, whose name it begins with, and where that was given."""
+        given = self.given.get(text.partition(" ")[0])
+        return f"{given.where}: {text}" if given else text
 
 
 def load(program: str, arguments: Sequence[str], etc: Path = Path("/etc/perdition")) -> Loaded:
@@ -61,7 +71,7 @@ def load(program: str, arguments: Sequence[str], etc: Path = Path("/etc/perditio
     options = Options(**values)
     given = in_file | line
     checks.check(options, given)
-    return Loaded(options, checks.warnings(options, given))
+    return Loaded(options, checks.warnings(options, given), given)
 
 
 def masks(line: Level) -> tuple[int, int, int]:

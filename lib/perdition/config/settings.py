@@ -32,6 +32,10 @@ class Given(NamedTuple):
         """Whether it was given there, and not in a file."""
         return self.where == COMMAND_LINE
 
+    def __repr__(self) -> str:
+        # The value may have a password in it.
+        return f"Given(where={self.where!r}, name={self.name!r})"
+
 
 Level = dict[str, Given]
 

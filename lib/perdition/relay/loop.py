@@ -331,7 +331,8 @@ class Relay:
                 self._give_up(relayed)
                 continue
             if self.relog and now >= relayed.relog + self.relog:
-                relayed.relog = now
+                # Not the moment when we look, else it would be later each time.
+                relayed.relog = max(relayed.relog + self.relog, now - self.relog)
                 self.log.notice(relayed.auth_line)
             with self._lock:
                 self._schedule(relayed)

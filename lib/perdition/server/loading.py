@@ -73,7 +73,8 @@ class Loaded:
             self.map = Latest(configured_map(options, self.map_option, self._tell))
         except MapFailed as error:
             line = f'dlopen of "{options.map_library}" failed'
-            raise StartFailed(str(error), line, usage=True) from error
+            text = f"map_library {options.map_library}: {error}"
+            raise StartFailed(text, line, usage=True) from error
         try:
             self.log = Log(options.program, options.log_facility, log_level(options))
         except LogOpenFailed as error:

@@ -310,5 +310,5 @@ class LoginThreads:
         if left > 0 and server.add_threads(min(wanted, left)):
             return
         waiting = server.waiting()
-        if waiting and (count := server.make_room(waiting) or server.cut_oldest()):
+        if waiting and (count := server.make_room(waiting) or int(server.cut_oldest())):
             self._log.notice(f"login_threads reached: the oldest connections give way: {count}")

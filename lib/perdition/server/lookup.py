@@ -21,6 +21,8 @@ from perdition.server import privileges
 from perdition.server.service import configured_map, make_service
 from perdition.session.finding import Asked, NotAllowed, Refused
 from perdition.session.service import Service
+from perdition.tls import TlsSetupError
+from perdition.tls.outgoing import outgoing_by
 
 # From how many users on it is shown how far it has come.
 MANY = 100
@@ -132,9 +134,21 @@ class Inquiry:
                 f'  server {escape(item.host)} port {escape(item.port)} user "{escape(name)}" '
                 f"TLS {self._tls(item)}{beside(item)}"
             )
+            if trouble := self._trouble(item):
+                self.in_order = False
+                yield f"  out of order: {escape(trouble)}: a log-in would fail"
 
     def _host(self) -> str:
         return self.service.host(LOOPBACK)
+
+    def _trouble(self, item: ServerItem) -> str:
+        """Why there would be no TLS with the real server, as far as files say."""
+        if item.options is not None and item.options.ca and not item.options.pins:
+            try:
+                outgoing_by(self.service.options, item.options.ca)
+            except TlsSetupError as error:
+                return str(error)
+        return ""
 
     def _tls(self, item: ServerItem) -> str:
         """How the real server would be spoken to."""

@@ -130,7 +130,8 @@ class Attempt:
             try:
                 sock = self.service.backends.connect(item, self.session.channel.patience)
             except ConnectFailed as error:
-                self.log.debug(f"connect: {error}")
+                told = self.log.debug if self.terms.compat else self.log.info
+                told(f"connect: {error}")
                 continue
             return self.use(sock)
         return Verdict(False, protocols.NOT_CONNECTED)

@@ -128,8 +128,11 @@ class OutgoingTls:
                 info = shown[0].get_info()
                 if not certificates.matches(server_name, info, san_only=self.san_only):
                     certified = ", ".join(certificates.names_of(info))
+                    why = ""
+                    if self.san_only and not info.get("subjectAltName"):
+                        why = " as its common name alone, which ssl_san_only does not look at"
                     raise TlsFailed(
-                        f"name mismatch: wanted {server_name}, certificate is for {certified}"
+                        f"name mismatch: wanted {server_name}, certificate is for {certified}{why}"
                     )
 
     def user(self, _tls: ssl.SSLObject) -> None:
