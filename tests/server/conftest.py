@@ -47,7 +47,7 @@ class RealServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
         return port
 
 
-def wait_until(condition: Callable[[], object], what: str, seconds: float = 10) -> None:
+def wait_until(condition: Callable[[], object], what: str, seconds: float = 60) -> None:
     """Wait for a condition; fail when it does not come true."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
@@ -144,7 +144,7 @@ class Program:
         self.workers()
         if self.process.poll() is None:
             self.process.kill()
-        self.process.wait(10)
+        self.process.wait(60)
         for pid in self.workers_seen:
             with contextlib.suppress(OSError):
                 os.kill(pid, signal.SIGKILL)
@@ -154,9 +154,9 @@ class Client:
     """A POP3 client."""
 
     def __init__(self, port: int) -> None:
-        self.sock = socket.create_connection(("127.0.0.1", port), 10)
+        self.sock = socket.create_connection(("127.0.0.1", port), 60)
         self.port: int = self.sock.getsockname()[1]
-        self.sock.settimeout(15)
+        self.sock.settimeout(60)
         self.file = self.sock.makefile("rb")
         assert self.line().startswith(b"+OK POP3 perditon ready on ")
 

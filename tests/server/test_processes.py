@@ -47,7 +47,7 @@ def test_term_and_the_like_let_sessions_go_on(start: Start, number: int) -> None
     assert program.pid_path.exists()
     with closing(client):
         program.kill(number)
-        assert program.process.wait(10) == 0
+        assert program.process.wait(60) == 0
         assert refused(program.port)
         assert not program.pid_path.exists()
         assert client.works()
@@ -65,7 +65,7 @@ def test_the_port_is_free_when_the_master_has_ended(start: Start, number: int) -
     os.kill(worker, signal.SIGSTOP)
     try:
         program.kill(number)
-        assert program.process.wait(10) == 0
+        assert program.process.wait(60) == 0
         # The worker could not do anything about it.
         with socket.create_server(("127.0.0.1", program.port)):
             assert not refused(program.port)
@@ -80,7 +80,7 @@ def test_int_ends_sessions_at_once(start: Start) -> None:
     client = program.logged_in()
     with closing(client):
         program.kill(signal.SIGINT)
-        assert program.process.wait(10) == 0
+        assert program.process.wait(60) == 0
         assert client.line() == b""
     wait_until(lambda: not any(map(is_running, program.workers_seen)), "the workers have left")
 
@@ -91,7 +91,7 @@ def test_a_second_term_to_the_workers_ends_them(start: Start) -> None:
     with closing(client):
         (worker,) = program.workers()
         program.kill(signal.SIGTERM)
-        program.process.wait(10)
+        program.process.wait(60)
         os.kill(worker, signal.SIGTERM)
         wait_until(lambda: not is_running(worker), "the worker has left")
         assert client.line() == b""
@@ -102,7 +102,7 @@ def test_sessions_are_ended_after_drain_timeout(start: Start) -> None:
     client = program.logged_in()
     with closing(client):
         program.kill(signal.SIGTERM)
-        program.process.wait(10)
+        program.process.wait(60)
         assert client.line() == b""
 
 
@@ -312,7 +312,7 @@ def test_a_worker_that_is_told_to_leave_has_a_follower_at_once(start: Start) -> 
     wait_until(lambda: worker not in program.workers(), "it has left")
     assert len(program.workers()) == 1
     program.kill(signal.SIGTERM)
-    assert program.process.wait(10) == 0
+    assert program.process.wait(60) == 0
     assert (
         "starting another" not in program.log().partition("was told to leave: starting another")[2]
     )
@@ -397,7 +397,7 @@ def test_a_client_that_is_not_logged_in_yet_outlives_hup_and_term(start: Start) 
         program.kill(signal.SIGHUP)
         wait_until(lambda: set(program.workers()) - set(before), "a new worker")
         program.kill(signal.SIGTERM)
-        assert program.process.wait(10) == 0
+        assert program.process.wait(60) == 0
         client.log_in()
         assert client.works()
 
@@ -451,7 +451,7 @@ def inetd(program: Program) -> Iterator[tuple[Client, subprocess.Popen[bytes]]]:
     finally:
         client.close()
         process.kill()
-        process.wait(10)
+        process.wait(60)
 
 
 def test_a_session_of_inetd_goes_on_after_hup_and_ends_in_order_with_term(start: Start) -> None:
@@ -461,7 +461,7 @@ def test_a_session_of_inetd_goes_on_after_hup_and_ends_in_order_with_term(start:
         program.wait_log('Reloading map library "" with options "(null)"')
         assert client.ask("USER ann").startswith(b"+OK")
         process.send_signal(signal.SIGTERM)
-        assert process.wait(10) == 0
+        assert process.wait(60) == 0
         program.wait_log("Exiting on signal 15")
 
 

@@ -37,7 +37,7 @@ def test_a_crash_gives_a_status_that_is_not_0(start: Start, number: signal.Signa
     program = start("--workers", "1")
     ready(program)
     program.kill(number)
-    assert program.process.wait(10) != 0
+    assert program.process.wait(60) != 0
     assert "Exiting on signal" not in program.log()
 
 
@@ -46,7 +46,7 @@ def test_a_signal_to_end_gives_status_0(start: Start, number: signal.Signals) ->
     program = start("--workers", "1")
     ready(program)
     program.kill(number)
-    assert program.process.wait(10) == 0
+    assert program.process.wait(60) == 0
     assert f"Exiting on signal {number.value}\n" in program.log()
     assert not program.pid_path.exists()
 
@@ -146,7 +146,7 @@ def test_a_master_that_cannot_start_a_worker_tries_it_again(start: Start) -> Non
     with closing(program.logged_in()):
         pass
     program.kill(signal.SIGTERM)
-    assert program.process.wait(10) == 0
+    assert program.process.wait(60) == 0
 
 
 def test_nobody_waits_for_a_log_that_is_not_read(start: Start) -> None:
@@ -166,7 +166,7 @@ def test_nobody_waits_for_a_log_that_is_not_read(start: Start) -> None:
                     pass
             assert client.works()
         process.send_signal(signal.SIGINT)
-        assert process.wait(10) == 0
+        assert process.wait(60) == 0
         assert b"Connect: " in process.stdout.read()
 
 
@@ -235,7 +235,7 @@ def test_workers_log_into_a_file_that_they_may_not_open(
     command = [*program.command, "-u", str(NOBODY), "-g", str(NOBODY), "-F", str(log_path)]
     command += ["--pid_file", str(pid_path), "--workers", "1"]
     program.process.send_signal(signal.SIGINT)
-    program.process.wait(10)
+    program.process.wait(60)
     if daemon:
         command.remove("--no_daemon")
         subprocess.run(command, check=True, capture_output=True)
