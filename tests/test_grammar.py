@@ -58,6 +58,10 @@ def test_lines_without_a_word_are_left_out(text: str) -> None:
     assert list(scan(text)) == []
 
 
+def test_a_byte_order_mark_is_no_part_of_the_first_word() -> None:
+    assert list(scan_settings("\ufefftimeout 5\n")) == list(scan_settings("timeout 5\n"))
+
+
 def test_a_line_has_the_number_where_it_begins() -> None:
     text = "\none\ntwo \\\n2\r\n  # three\n'f\nour' 4\rfive\n \\\n\\\n six"
     assert [(line.number, line.words[0]) for line in scan(text)] == [

@@ -67,15 +67,26 @@ def run(program: str, arguments: Sequence[str]) -> int:
             return SUCCESS
         return master.run()
     except HelpWanted:
-        print(usage(), end="")
+        return show(program, usage())
     except VersionWanted:
-        print(f"perdition {__version__}")
+        return show(program, f"perdition {__version__}\n")
     except ConfigError as error:
         show_failure(program, error.message, str(error), with_usage=error.usage)
         return FAILURE
     except StartFailed as error:
         text = loaded.located(str(error)) if loaded else str(error)
         show_failure(program, "\n".join(error.lines), text, with_usage=error.usage)
+        return FAILURE
+
+
+def show(program: str, text: str) -> int:
+    """What was asked for, on standard output; the exit status."""
+    try:
+        print(text, end="", flush=True)
+    except OSError as error:
+        complain(program, f"standard output: {error.strerror}")
+        # What Python still has of it is not tried again.
+        sys.stdout = None
         return FAILURE
     return SUCCESS
 

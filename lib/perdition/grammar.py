@@ -23,6 +23,8 @@ TOKEN = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
+# What some editors put before UTF-8: nobody sees it, and it would belong to the first word.
+BYTE_ORDER_MARK = "\ufeff"
 NEWLINE = re.compile(r"\r\n|[\r\n]")
 ESCAPE = re.compile(r"\\(\r\n|.)", re.DOTALL)
 
@@ -71,6 +73,7 @@ def scan(text: str) -> Iterator[Line]:
     """
     if "\0" in text:
         raise GrammarError(lines_in(text[: text.index("\0")]) + 1, "a NUL character")
+    text = text.removeprefix(BYTE_ORDER_MARK)
     number = start = 1
     pieces: list[tuple[str, bool]] = []
     position = 0

@@ -48,7 +48,7 @@ def main() -> int:
                 if options.merge
                 else fuzzer.fuzz(target, limits, found, faults)
             )
-            if status := subprocess.run(words, check=False).returncode:
+            if status := subprocess.run(words, check=False, env=fuzzer.using(scratch)).returncode:
                 return status
     return 0
 

@@ -1,7 +1,9 @@
 """Starting the fuzzer: a process for each target, for libFuzzer does not return."""
 
+import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -48,4 +50,12 @@ def command(target: Target, arguments: Sequence[str]) -> list[str]:
 
 def run(words: Sequence[str], seconds: float | None = None) -> subprocess.CompletedProcess[bytes]:
     """Run such a command, and keep what it says."""
-    return subprocess.run(words, capture_output=True, check=False, timeout=seconds)
+    with tempfile.TemporaryDirectory() as scratch:
+        return subprocess.run(
+            words, capture_output=True, check=False, timeout=seconds, env=using(scratch)
+        )
+
+
+def using(scratch: str) -> dict[str, str]:
+    """The environment of such a command: libFuzzer ends it before it can remove its files."""
+    return {**os.environ, "TMPDIR": scratch}

@@ -289,6 +289,20 @@ except OSError:
     assert done.stdout == "closed\n"
 
 
+@pytest.mark.parametrize("word", ["--help", "--version"])
+def test_a_full_disk_is_said_in_a_line(word: str) -> None:
+    with open("/dev/full", "w") as full:  # noqa: PTH123 - it is no path of ours
+        done = subprocess.run(
+            [sys.executable, ROOT / "perdition.py", word],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 255
+    assert done.stderr == "perdition: standard output: No space left on device\n"
+
+
 @pytest.mark.parametrize("word", ["--help", "-h"])
 def test_help_is_printed(tmp_path: Path, word: str) -> None:
     done = run(tmp_path, word)
