@@ -56,7 +56,7 @@ def parse_item(text: str, delimiter: str, default_port: str = "") -> ServerItem:
     """
     item = _parse_item(text, delimiter, default_port)
     if not may_be_port(item.port):
-        raise BadItem(f"{text}: a port is a number up to {MOST_PORT}, or a name")
+        raise BadItem(f"not a port: {text}: it is a number up to {MOST_PORT}, or a name")
     return item
 
 

@@ -68,13 +68,9 @@ def test_a_map_that_nobody_has_named_may_be_missing(file: Path) -> None:
 
 def test_ports_without_a_number_are_noticed() -> None:
     no_port = "there is no port of that name: /etc/services has them"
-    assert checked("-l", "nowhere", status=255) == [
-        f"perdition: command line: listen_port nowhere: {no_port}"
-    ]
-    assert checked("-p", "nowhere") == [f"{PREFIX}command line: outgoing_port nowhere: {no_port}"]
-    assert checked("-s", "localhost:nowhere") == [
-        f"{PREFIX}command line: outgoing_server nowhere: {no_port}"
-    ]
+    assert checked("-l", "nowhere", status=255) == [f"perdition: listen_port nowhere: {no_port}"]
+    assert checked("-p", "nowhere") == [f"{PREFIX}outgoing_port nowhere: {no_port}"]
+    assert checked("-s", "localhost:nowhere") == [f"{PREFIX}outgoing_server nowhere: {no_port}"]
 
 
 @pytest.mark.parametrize("option", ["-l", "-p", "-s", "-b"])
@@ -96,12 +92,8 @@ def test_what_clients_or_tls_to_real_servers_will_miss_is_warned_of(
     pair = Pki(tmp_path).file("expired")
     (ours,) = checked("--ssl_mode", "ssl_listen", "--ssl_cert_file", pair, "--ssl_key_file", pair)
     (theirs,) = checked("--ssl_mode", "ssl_outgoing", "--ssl_ca_file", f"{file}.none")
-    assert ours.startswith(
-        f"{PREFIX}command line: ssl_cert_file {pair}: certificate has expired (valid from "
-    )
-    assert theirs.startswith(
-        f"{PREFIX}command line: ssl_ca_file {file}.none: there is no such file"
-    )
+    assert ours.startswith(f"{PREFIX}ssl_cert_file {pair}: certificate has expired (valid from ")
+    assert theirs.startswith(f"{PREFIX}ssl_ca_file {file}.none: there is no such file")
 
 
 def test_without_its_libraries_it_says_which_it_needs() -> None:
@@ -115,9 +107,7 @@ def test_without_its_libraries_it_says_which_it_needs() -> None:
 
 def test_a_service_of_pam_without_a_file_is_warned_of() -> None:
     (warning,) = checked("--authenticate_in", "--pam_service", "nowhere")
-    assert warning.startswith(
-        f"{PREFIX}command line: pam_service nowhere: there is no /etc/pam.d/nowhere"
-    )
+    assert warning.startswith(f"{PREFIX}pam_service nowhere: there is no /etc/pam.d/nowhere")
     (warning,) = checked("--pam_service", "nowhere")
     assert "has no effect" in warning
 

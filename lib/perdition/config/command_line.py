@@ -31,9 +31,9 @@ class Loaded(NamedTuple):
     given: Level
 
     def located(self, text: str) -> str:
-        """A text about an option, whose name it begins with, and where that was given."""
+        """A text about an option, whose name it begins with, and where in the file that is."""
         given = self.given.get(text.partition(" ")[0])
-        return f"{given.where}: {text}" if given else text
+        return text if given is None or given.is_on_command_line else f"{given.where}: {text}"
 
 
 def load(program: str, arguments: Sequence[str], etc: Path = Path("/etc/perdition")) -> Loaded:
