@@ -63,8 +63,7 @@ def run(program: str, arguments: Sequence[str]) -> int:
         if loaded.options.check_config:
             for warning in master.check():
                 complain(program, f"warning: {loaded.located(warning)}")
-            print(f"{loaded.options.config_file or 'no file'}: good")
-            return SUCCESS
+            return show(program, f"{loaded.options.config_file or 'no file'}: good\n")
         return master.run()
     except HelpWanted:
         return show(program, usage())

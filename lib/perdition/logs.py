@@ -201,7 +201,8 @@ class Log:
         else:
             raise LogOpenFailed(f'facility "{facility}" not found')
         if self.descriptor is not None and not _is_file(self.descriptor):
-            self.descriptor = own_pipe(self.descriptor)
+            if self.is_stream:
+                self.descriptor = own_pipe(self.descriptor)
             self._backlog = Backlog(Stream(self.descriptor), self._tell_lost)
 
     @property

@@ -109,7 +109,7 @@ def own_pipe(descriptor: int) -> int:
     Returns:
         A new descriptor, or the one given where it is no pipe, or there is no other to be had.
     """
-    if not stat.S_ISFIFO(os.fstat(descriptor).st_mode) or not os.get_blocking(descriptor):
+    if not stat.S_ISFIFO(os.fstat(descriptor).st_mode):
         return descriptor
     try:
         return os.open(f"/proc/self/fd/{descriptor}", os.O_WRONLY | os.O_NONBLOCK)

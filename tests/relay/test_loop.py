@@ -174,6 +174,15 @@ def test_a_client_that_has_ended_its_side_waits_for_a_slow_server(
     stage.wait("Closing session: ")
 
 
+def test_a_client_that_has_gone_is_given_up_though_there_is_no_timeout(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "ABANDONED_SECONDS", 1)
+    client, _server = stage.session()
+    client.close()
+    stage.wait("Closing session: ")
+
+
 def test_a_client_that_stays_when_its_server_has_ended_is_sent_away(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:

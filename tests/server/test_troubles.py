@@ -289,11 +289,11 @@ except OSError:
     assert done.stdout == "closed\n"
 
 
-@pytest.mark.parametrize("word", ["--help", "--version"])
+@pytest.mark.parametrize("word", ["--help", "--version", "--check_config"])
 def test_a_full_disk_is_said_in_a_line(word: str) -> None:
     with open("/dev/full", "w") as full:  # noqa: PTH123 - it is no path of ours
         done = subprocess.run(
-            [sys.executable, ROOT / "perdition.py", word],
+            [sys.executable, ROOT / "perdition.py", "-f", "", "-M", "", word],
             stdout=full,
             stderr=subprocess.PIPE,
             text=True,

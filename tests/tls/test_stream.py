@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from perdition.tls import TlsFailed
-from perdition.tls.stream import RECORD_SIZE, Stream
+from perdition.tls.stream import RECORD_SIZE, WAITING_SIZE, Stream
 from tls.conftest import client_context, server_context
 
 LARGE = 262144
@@ -163,3 +163,12 @@ def test_garbage_after_the_handshake_is_an_error(ends):
     server, _client = ends
     with pytest.raises(OSError):  # noqa: PT011 - any of them
         server.receive(memoryview(b"\x17\x03\x03\x00\x20" + b"x" * 32), memoryview(bytearray(100)))
+
+
+def test_what_waits_for_the_next_words_has_a_bound(pki):
+    server, client = pair(pki, ssl.TLSVersion.TLSv1_3)
+    shake(server, client)
+    assert server.can_wait()
+    assert not client.can_wait()
+    server.outgoing.write(bytes(WAITING_SIZE + 1))
+    assert not server.can_wait()

@@ -25,6 +25,8 @@ from perdition.tls.stream import RECORD_SIZE, Stream
 
 # How long a session lies still before it is ended where the client was told that its server has.
 HALF_CLOSED_SECONDS = 10
+# The same where the client has ended its side, and `timeout` has no limit: it may have gone.
+ABANDONED_SECONDS = 1800
 # Peers that are heard at a time.
 MOST_EVENTS = 256
 # How long the loop waits at most: a session that was added may be due before the one known last.
@@ -311,9 +313,11 @@ class Relay:
 
     def _limit(self, relayed: Relayed) -> int:
         """How many seconds a session may lie still, 0 for any time."""
-        if not relayed.client.outgoing.ended:
-            return self.timeout
-        return min(self.timeout or HALF_CLOSED_SECONDS, HALF_CLOSED_SECONDS)
+        if relayed.client.outgoing.ended:
+            return min(self.timeout or HALF_CLOSED_SECONDS, HALF_CLOSED_SECONDS)
+        if relayed.client.incoming.source_ended:
+            return self.timeout or ABANDONED_SECONDS
+        return self.timeout
 
     def _keep_time(self, now: float) -> float:
         """Do what the timetable says.

@@ -32,9 +32,11 @@ class Standard:
 
     def __init__(self) -> None:
         self._writing: threading.Thread | None = None
+        copy = os.dup(0)
         try:
-            self.sock = socket.socket(fileno=os.dup(0))
+            self.sock = socket.socket(fileno=copy)
         except OSError:
+            os.close(copy)
             self.sock, far = socket.socketpair()
             threading.Thread(target=self._read, args=(far,), daemon=True).start()
             self._writing = threading.Thread(target=self._write, args=(far,), daemon=True)
@@ -54,9 +56,11 @@ class Standard:
             self._writing.join(LAST_SECONDS)
 
     def _read(self, far: socket.socket) -> None:
+        # A terminal that is gone is an error, and an end as well.
         with contextlib.suppress(OSError):
             while data := os.read(0, PIECE):
                 far.sendall(data)
+        with contextlib.suppress(OSError):
             far.shutdown(socket.SHUT_WR)
 
     def _write(self, far: socket.socket) -> None:

@@ -73,7 +73,9 @@ class Loaded:
             self.map = Latest(configured_map(options, self.map_option, self._tell))
         except MapFailed as error:
             line = f'dlopen of "{options.map_library}" failed'
-            text = f"map_library {options.map_library}: {error}"
+            text = str(error)
+            if not text.startswith("map_library"):
+                text = f"map_library_opt {text}"
             raise StartFailed(text, line, usage=True) from error
         try:
             self.log = Log(options.program, options.log_facility, log_level(options))

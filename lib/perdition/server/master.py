@@ -105,6 +105,8 @@ class Master:
         if self.options.inetd_mode:
             os.chdir("/")
             self._start_authenticator()
+            if self.authenticator is not None and not self.authenticator.pid:
+                return FAILURE
             self._heed_signals()
             return SUCCESS if serve_inetd(self.service(), self.ids) else FAILURE
         # From the moment that others can see us on, a signal waits until it can be acted upon.

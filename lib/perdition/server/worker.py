@@ -199,7 +199,7 @@ class Worker:
             wants_drain = signal.SIGTERM in numbers or message in (DRAIN, b"")
             if (wants_drain or message == RETIRE) and not retired:
                 retired = True
-                if message is None:
+                if message not in (RETIRE, DRAIN, b""):
                     self._tell_master(LEAVING)
                 self.slot.accepts(False)
                 self.logins.stop_accepting()

@@ -22,6 +22,8 @@ from perdition.tls.hello import (
 RECORD_SIZE = 16384
 # OpenSSL makes records of so much at a time: less costs more calls, more does not stay in caches.
 PIECE_SIZE = 4 * RECORD_SIZE
+# Octets that wait for the next words at most: a ticket has a few hundred, with certificates more.
+WAITING_SIZE = 8192
 # How many of the protocols that a client offers are named in the log.
 MOST_SHOWN = 5
 
@@ -131,11 +133,13 @@ class Stream:
     def can_wait(self) -> bool:
         """Whether what is to go to the network after the handshake may go with the next words.
 
-        It may where it is the ticket of a server of TLS 1.3 (RFC 8446 section 4.6.1). Sent by
-        itself it would wake a client that has just begun to read: some mail programs write at the
-        same time by another thread, which OpenSSL does not allow, and then wait in vain.
+        A server of TLS 1.3 has nothing then that its client waits for: the ticket (RFC 8446 section
+        4.6.1), and answers to new keys. By itself the ticket would wake a client that has just
+        begun to read: some mail programs write at the same time by another thread, which OpenSSL
+        does not allow, and then wait in vain. Who asks for new keys again and again gets them.
         """
-        return self.tls.server_side and self.tls.version() == "TLSv1.3"
+        is_little = self.outgoing.pending <= WAITING_SIZE
+        return is_little and self.tls.server_side and self.tls.version() == "TLSv1.3"
 
     def handshake(self) -> bool:
         """Go on with the handshake, and then hand over what `take` gives, in any case.
