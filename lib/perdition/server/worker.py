@@ -199,10 +199,10 @@ class Worker:
             wants_drain = signal.SIGTERM in numbers or message in (DRAIN, b"")
             if (wants_drain or message == RETIRE) and not retired:
                 retired = True
-                if message not in (RETIRE, DRAIN, b""):
-                    self._tell_master(LEAVING)
                 self.slot.accepts(False)
                 self.logins.stop_accepting()
+                if message not in (RETIRE, DRAIN, b""):
+                    self._tell_master(LEAVING)
             if wants_drain and not draining:
                 draining = True
                 limit = self._drain_limit()
