@@ -170,8 +170,9 @@ class Worker:
                 "(ulimit -u; with systemd also TasksMax)"
             ) from error
         self.slot.accepts(True)
-        self.logins.start()
+        # Before anybody can be served: it must not be taken for one that never was ready.
         self._tell_master(READY)
+        self.logins.start()
         self._obey(signals)
         # The sessions are the loop's own as long as it runs.
         self.relay.stop()

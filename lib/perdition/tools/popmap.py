@@ -32,6 +32,7 @@ OPTIONS = {
     "-u, --undo": "print content of database file, one entry a line",
 }
 OPTION = re.compile(r"-[hu]+|--help|--undo")
+ENDINGS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 
 
 class Tool(NamedTuple):
@@ -100,7 +101,7 @@ def run(tool: Tool, arguments: Sequence[str] | None) -> int:
         are wrong are complained of and left out; they do not change it.
     """
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+    for number in ENDINGS:
         # Not the default: files that are being made are removed.
         signal.signal(number, leave)
     doing = "new"
@@ -196,8 +197,15 @@ def replacing(name: str) -> Iterator[str]:
     if path.exists() and not path.is_file():
         # Such as /dev/null, whose place nothing else must take.
         raise OSError(errno.EINVAL, "not a file")
-    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    # A signal must not come between the file and knowing its name.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ENDINGS)
     try:
+        descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    except BaseException:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        raise
+    try:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
         try:
             pass_rights_on(path, descriptor)
         finally:
