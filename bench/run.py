@@ -11,7 +11,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -173,13 +173,20 @@ def _version(peer: Peer) -> str:
     return f"commit {commit}" if commit else ""
 
 
+def _telling(arguments: Sequence[str]) -> list[str]:
+    """Arguments of the command line, without where on somebody's machine the results went."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--output")
+    return parser.parse_known_args(arguments)[1]
+
+
 def facts(options: argparse.Namespace) -> dict[str, Any]:
     """The machine, the versions, and how it is measured."""
     cpu = Path("/proc/cpuinfo").read_text(encoding="utf-8")
     model = re.search(r"model name\s*:\s*(.*)", cpu)
     return {
         "date": f"{datetime.now(UTC):%Y-%m-%d}",
-        "command": shlex.join(["python", "-m", "bench.run", *sys.argv[1:]]),
+        "command": shlex.join(["python", "-m", "bench.run", *_telling(sys.argv[1:])]),
         "cpus": os.cpu_count(),
         "cpu_model": model[1] if model else platform.machine(),
         "kernel": platform.release(),

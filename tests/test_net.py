@@ -39,6 +39,14 @@ def test_a_server_item_is_taken_apart(text: str, item: ServerItem) -> None:
     assert net.parse_item(text, "@") == item
 
 
+@pytest.mark.parametrize("port", ["65536", "0" * 9 + "70000", "9" * 5000])
+def test_a_port_that_is_none_is_refused(port: str) -> None:
+    net.check_port(ServerItem("", "mail", "0" + "65535"))
+    net.check_port(ServerItem("", "mail", "imap"))
+    with pytest.raises(BadItem, match="not a port: mail:"):
+        net.check_port(ServerItem("", "mail", port))
+
+
 @pytest.mark.parametrize("text", ["::1:143", "2001:db8::1:25", "ann@fe80::1:2:3"])
 def test_an_address_that_may_have_a_port_at_its_end_is_refused(text: str) -> None:
     with pytest.raises(BadItem, match=r"write \[.*\]:\d+ or \[.*\]$"):

@@ -52,22 +52,8 @@ def parse_item(text: str, delimiter: str, default_port: str = "") -> ServerItem:
         default_port: of an item without one.
 
     Raises:
-        BadItem: an IPv6 address without brackets, whose end may be a port; a port that is none.
+        BadItem: an IPv6 address without brackets, whose end may be a port.
     """
-    item = _parse_item(text, delimiter, default_port)
-    if not may_be_port(item.port):
-        raise BadItem(f"not a port: {text}: it is a number up to {MOST_PORT}, or a name")
-    return item
-
-
-def may_be_port(text: str) -> bool:
-    """Whether a text is the number of a port, or can be the name of one."""
-    digits = text.lstrip("0") or "0"
-    is_short = len(digits) <= len(str(MOST_PORT))
-    return not text.isdecimal() or (is_short and int(digits) <= MOST_PORT)
-
-
-def _parse_item(text: str, delimiter: str, default_port: str) -> ServerItem:
     user, found, rest = text.rpartition(delimiter)
     if not found:
         user, rest = "", text
@@ -92,6 +78,23 @@ def parse_destination(text: str, delimiter: str, default_port: str = "") -> Serv
     place, rest = parameters.split(text)
     item = parse_item(place.rstrip(" ") if rest else place, delimiter, default_port)
     return item._replace(options=parameters.parse(rest)) if rest else item
+
+
+def check_port(item: ServerItem) -> None:
+    """Check the port of an item of the operator's; what maps and clients say is looked at anyway.
+
+    Raises:
+        BadItem: it is none.
+    """
+    if not may_be_port(item.port):
+        raise BadItem(f"not a port: {item}: it is a number up to {MOST_PORT}, or a name")
+
+
+def may_be_port(text: str) -> bool:
+    """Whether a text is the number of a port, or can be the name of one."""
+    digits = text.lstrip("0") or "0"
+    is_short = len(digits) <= len(str(MOST_PORT))
+    return not text.isdecimal() or (is_short and int(digits) <= MOST_PORT)
 
 
 @functools.lru_cache(maxsize=1024)

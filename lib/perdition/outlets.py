@@ -83,22 +83,22 @@ class Stream:
 
     def offer(self, line: bytes) -> None:
         # As much as a pipe that has any room has room for, and takes as a whole (pipe(7)).
-        if len(line) > select.PIPE_BUF or (self._blocks and not self._has_room(0)):
+        if len(line) > select.PIPE_BUF or (self._blocks and not self._has_room()):
             raise BlockingIOError
         os.write(self._descriptor, line)
 
     def send(self, line: bytes) -> None:
         while line:
-            self._has_room(None)
+            self._has_room(wait=True)
             with contextlib.suppress(BlockingIOError):
                 line = line[os.write(self._descriptor, line) :]
 
-    def _has_room(self, seconds: float | None) -> bool:
-        """Wait so long for some room, None for ever."""
+    def _has_room(self, *, wait: bool = False) -> bool:
+        """Whether there is some room; or wait until there is."""
         # One for all threads could be used by one at a time.
         poll = select.poll()
         poll.register(self._descriptor, select.POLLOUT)
-        return bool(poll.poll(seconds))
+        return bool(poll.poll(None if wait else 0))
 
 
 def own_pipe(descriptor: int) -> int:

@@ -21,7 +21,7 @@ NEEDS = {
     "outgoing_master_separator": "outgoing_master_user",
     "pam_service": "authenticate_in",
 }
-NEED_TLS = {"ssl_client_cert_user", "ssl_crl_file", "ssl_sni_certs"}
+NEED_TLS = ("ssl_client_cert_user", "ssl_crl_file", "ssl_sni_certs")
 
 
 def lower_default_minimum(values: dict[str, Any]) -> None:
@@ -63,7 +63,7 @@ def check(options: Options, given: Level) -> None:
             raise conflict(given["ssl_client_cert_user"], given[name], message)
     try:
         for item in options.outgoing_server:
-            net.parse_destination(item, net.DELIMITER)
+            net.check_port(net.parse_destination(item, net.DELIMITER))
     except (net.BadItem, BadParameters) as error:
         raise ConfigError(f"{given['outgoing_server'].where}: outgoing_server {error}") from error
 
@@ -128,15 +128,20 @@ def master_user_warnings(options: Options, given: Level) -> list[str]:
 
 def without_effect(options: Options, given: Level) -> Iterator[str]:
     """Say which options do nothing, for another one is missing."""
+    for name, needed in NEEDS.items():
+        if not is_default(options, name) and is_default(options, needed):
+            yield f"{given[name].where}: {name}: has no effect without {needed}"
     mode = options.effective_ssl_mode
-    hears_tls = mode.ssl_listen or mode.tls_listen
-    for name, (where, *_given) in given.items():
-        if getattr(options, name) == DEFAULTS[name]:
-            continue
-        if name in NEEDS and getattr(options, NEEDS[name]) == DEFAULTS[NEEDS[name]]:
-            yield f"{where}: {name}: has no effect without {NEEDS[name]}"
-        elif name in NEED_TLS and not hears_tls:
-            yield f"{where}: {name}: has no effect without TLS to clients (ssl_mode)"
+    if not (mode.ssl_listen or mode.tls_listen):
+        for name in NEED_TLS:
+            if not is_default(options, name):
+                where = given[name].where
+                yield f"{where}: {name}: has no effect without TLS to clients (ssl_mode)"
+
+
+def is_default(options: Options, name: str) -> bool:
+    """Whether an option has the value that it has where nobody gives one."""
+    return bool(getattr(options, name) == DEFAULTS[name])
 
 
 def warnings(options: Options, given: Level) -> list[str]:

@@ -127,7 +127,7 @@ class ClientSide:
                     left = b""
                 case b"AUTHENTICATE":
                     self._sorry(tag + b" BAD Mate, try AUTHENTICATE <mechanism>")
-                case b"LOGIN" if argument.endswith(b"}") and self._takes_no_login():
+                case b"LOGIN" if self._takes_no_login() and has_literal(argument):
                     yield from self._read_over(argument)
                     return IN_VAIN
                 case b"LOGIN":
@@ -275,6 +275,11 @@ class ClientSide:
         if not atom or b'"' in atom:
             raise BadLogin(text)
         return atom, space + rest
+
+
+def has_literal(text: bytes) -> bool:
+    """Whether a line goes on behind its end, with a literal."""
+    return LITERAL.fullmatch(text.rpartition(b" ")[2]) is not None
 
 
 @functools.lru_cache(maxsize=64)

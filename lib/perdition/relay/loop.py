@@ -282,6 +282,7 @@ class Relay:
             return
         pipe.ended = True
         end.end_side()
+        # Another limit holds from now on.
         with self._lock:
             self._timetable.drop(end.relayed)
             self._schedule(end.relayed)

@@ -26,6 +26,7 @@ def parse_items(texts: Sequence[str]) -> list[ServerItem]:
     for text in texts:
         try:
             item = net.parse_item(text, net.DELIMITER)
+            net.check_port(item)
         except BadItem as error:
             raise BindFailed(f"bind_address {error}") from error
         if item.host.isdecimal():
