@@ -35,7 +35,13 @@ from support.talking import Lacking, play
 SIDES = {"pop3": pop3.ServerSide, "imap4": imap4_server.ServerSide, "sieve": managesieve.ServerSide}
 TROUBLE = (LineTooLong, ProtocolError, Lacking)
 MOST_CHALLENGES = 4
-OTHER = {octet: 0x78 if octet < 0x80 else 0xE9 for octet in range(256) if octet not in b"\0\r\n"}
+# Of another octet's kind: a control character cannot be in a quoted string, and so on.
+CONTROLS = {octet: 0x01 for octet in (*range(0x20), 0x7F) if octet not in b"\0\r\n"}
+OTHER = {
+    **dict.fromkeys(range(0x20, 0x7F), 0x78),
+    **CONTROLS,
+    **dict.fromkeys(range(0x80, 256), 0xE9),
+}
 BETWEEN = b"\xff\xff"
 
 
