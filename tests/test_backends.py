@@ -54,6 +54,18 @@ def test_the_first_rule_that_matches_counts() -> None:
     assert found == [SSL, None, NAMED, None, SSL]
 
 
+def test_a_name_is_known_by_its_pattern_or_else_by_the_address_it_leads_to() -> None:
+    rules = [parse_rule(each) for each in ("10.0.0.0/8;tls=ssl;name=x", "mail;tls=ssl")]
+    chosen = Backends((), "143", SharedTurn(), 0, keepalive=False, rules=rules)
+    mine = Parameters(tls="none")
+    servers = [ServerItem("", "mail", ""), ServerItem("", "other", "", mine)]
+    for address, expected in (("10.1.2.3", NAMED), ("11.1.2.3", None), ("", None)):
+        named, other = (
+            chosen.by_address(each, address).options for each in chosen.candidates(servers)
+        )
+        assert (named, other) == (SSL, mine.over(expected))
+
+
 def test_what_a_destination_says_itself_goes_over_the_rules() -> None:
     mine = ServerItem("", "mail", "", Parameters(tls="starttls"))
     [found] = told(["mail;tls=ssl;name=x;client=id"], mine)

@@ -83,6 +83,17 @@ class Backends:
             each._replace(options=over(each.options, self._said_of(each.host))) for each in servers
         ]
 
+    def by_address(self, server: ServerItem, address: str) -> ServerItem:
+        """The same with what the rules say of the address that its name has led to.
+
+        Args:
+            server: a candidate. What a pattern says of its name goes first.
+            address: that address.
+        """
+        if self._said_of(server.host) is not None:
+            return server
+        return server._replace(options=over(server.options, self._said_of(address)))
+
     def _said_of(self, host: str) -> Parameters | None:
         for rule in self.rules:
             if matches(host, rule.pattern):

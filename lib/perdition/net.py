@@ -205,6 +205,14 @@ def connect(
     raise ConnectFailed(f"{host}:{port}: {reason}")
 
 
+def peer_host(sock: socket.socket) -> str:
+    """The address that a connection goes to; empty where it has been broken already."""
+    try:
+        return str(sock.getpeername()[0])
+    except OSError:
+        return ""
+
+
 def host_name(address: str) -> str:
     """The name of an address of ours; the address itself where it has none.
 

@@ -53,6 +53,7 @@ class Servers:
     """The real servers: the test's end of each connection is kept."""
 
     default_port = "143"
+    rules = ()
 
     def __init__(self) -> None:
         self.connected = threading.Event()

@@ -13,6 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from perdition.config.options import Options
+from perdition.server.master import drain_limit
+from perdition.server.systemd import Manager
 from support.processes import END_SECONDS, HOST, end, free_port, is_listening, require, wait_until
 from support.program import ROOT, START_SECONDS
 from support.scripted import read_line
@@ -200,3 +203,22 @@ def test_what_is_no_listener_ends_the_start_with_the_reason(tmp_path: Path, kind
     assert done.returncode == 255
     assert "descriptor 3 of the service manager: " in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "is_managed", "expected"),
+    [
+        (Options(), False, None),
+        (Options(no_daemon=True), False, 10),
+        (Options(no_daemon=True), True, None),
+        (Options(no_daemon=True, drain_timeout=0), True, 0),
+        (Options(drain_timeout=7), False, 7),
+    ],
+    ids=["daemon", "foreground", "unit", "unit with a limit", "daemon with a limit"],
+)
+def test_sessions_outlive_a_unit_as_they_do_a_daemon(
+    options: Options, is_managed: bool, expected: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only at a terminal, and in a container, somebody waits for their end."""
+    monkeypatch.setenv("NOTIFY_SOCKET", "@nobody" if is_managed else "")
+    assert drain_limit(options, Manager()) == expected

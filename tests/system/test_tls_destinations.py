@@ -189,6 +189,10 @@ def test_an_option_says_it_for_networks_and_the_map_goes_over_it(
     proxy = start("POP3", {**options, "outgoing_server": server})
     used(proxy)
     proxy.wait_log('server-secure=ssl status="ok"$')
+    # What a name leads to counts, where the name itself is in no pattern.
+    proxy = start("POP3", {**options, "outgoing_server": server.replace(HOST, "localhost")})
+    used(proxy)
+    proxy.wait_log('server="localhost:[0-9]*".*server-secure=ssl status="ok"$')
     plain = f"{HOST}:{dovecot.ports['pop3']};tls=none"
     proxy = start("POP3", {**options, **routed(tmp_path, plain)})
     used(proxy)

@@ -56,7 +56,7 @@ class AddedOptions(GeneralOptions):
         None,
         kinds.OPTIONAL_SECONDS,
         "How long sessions may go on when the program is told to end; 0 ends them at once. Empty: "
-        "as long as they like as a daemon, 10 seconds in the foreground.",
+        "as long as they like as a daemon and as a service of systemd, else 10 seconds.",
         metavar="SECONDS",
     )
     client_server_allow: tuple[str, ...] = option(
@@ -70,7 +70,8 @@ class AddedOptions(GeneralOptions):
         (),
         kinds.DESTINATIONS,
         "How single real servers are spoken to. PATTERN is a host without its port, a domain that "
-        "begins with a dot, an address or a network; the first that matches counts. Keys are tls "
+        "begins with a dot, an address or a network; the first that matches counts. Where none has "
+        "the name of a server, the address counts that the name leads to. Keys are tls "
         "(none, ssl, starttls, starttls_force), name and ca (what the certificate is checked for, "
         "and by), pin (sha256:HEX of the key) and client (none, proxy_v1, proxy_v2, id, xclient). "
         "What the map or outgoing_server says of a server goes over it.",

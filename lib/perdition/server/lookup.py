@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 
 from tqdm import tqdm
 
+from perdition import net
 from perdition.backends import SharedTurn
 from perdition.config import ConfigError
 from perdition.config.options import Options
@@ -127,7 +128,7 @@ class Inquiry:
         candidates = service.backends.candidates(found.destinations)
         if not candidates:
             yield "  no server: the map has none, and outgoing_server is not set"
-        for item in candidates:
+        for item in map(self._at_address, candidates):
             at_server = service.finder.login_for(found.login, item)
             name = service.finder.login_at_server(at_server, self._host).user
             yield (
@@ -137,6 +138,17 @@ class Inquiry:
             if trouble := self._trouble(item):
                 self.in_order = False
                 yield f"  out of order: {escape(trouble)}: a log-in would fail"
+
+    def _at_address(self, item: ServerItem) -> ServerItem:
+        """The server as it is spoken to where its name leads, as far as the resolver knows that."""
+        backends = self.service.backends
+        if not backends.rules:
+            return item
+        try:
+            _family, address = net.resolve(item.host, item.port)[0]
+        except net.ConnectFailed:
+            return item
+        return backends.by_address(item, str(address[0]))
 
     def _host(self) -> str:
         return self.service.host(LOOPBACK)

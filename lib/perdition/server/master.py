@@ -42,8 +42,17 @@ FATAL = (
     signal.SIGXFSZ,
 )
 IGNORED = (signal.SIGUSR1, signal.SIGUSR2, signal.SIGPIPE, signal.SIGURG, signal.SIGWINCH)
+# For how long sessions go on where somebody waits at a terminal, or a container has to end.
+DRAIN_IN_FOREGROUND = 10
 # How long a master that was told to end waits for workers without sessions.
 LEAVE_SECONDS = 1.0
+
+
+def drain_limit(options: Options, manager: Manager) -> int | None:
+    """For how many seconds sessions go on when we are told to end; None for any time."""
+    if options.drain_timeout is not None:
+        return options.drain_timeout
+    return DRAIN_IN_FOREGROUND if options.is_foreground and not manager.is_there else None
 
 
 class Master:
@@ -264,9 +273,9 @@ class Master:
             self.children.forget()
             if self.authenticator is not None:
                 self.authenticator.be_client()
-            Worker(self.service(), self.listeners, control, slot, place).run(
-                self.ids, self.loaded.map.read_ahead
-            )
+            limit = drain_limit(self.options, self.manager)
+            worker = Worker(self.service(), self.listeners, control, slot, place, limit)
+            worker.run(self.ids, self.loaded.map.read_ahead)
             status = 0
         except CannotServe as error:
             self.log.error(str(error))

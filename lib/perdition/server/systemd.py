@@ -21,13 +21,18 @@ class Manager:
         self._watchdog = int(microseconds) / 1e6 if is_meant and microseconds.isdigit() else 0.0
 
     @property
+    def is_there(self) -> bool:
+        """Whether one has started us."""
+        return bool(self._address)
+
+    @property
     def tick(self) -> float | None:
         """How often, in seconds, it wants to hear of us; None where it does not."""
-        return self._watchdog / 2 or None if self._address else None
+        return self._watchdog / 2 or None if self.is_there else None
 
     def tell(self, *lines: str) -> None:
         """Tell it something, as in ``READY=1``."""
-        if not self._address:
+        if not self.is_there:
             return
         # In the abstract namespace where it begins with "@".
         address = self._address.replace("@", "\0", 1)

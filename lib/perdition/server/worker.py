@@ -37,7 +37,6 @@ from perdition.session.traffic import client_traffic, traffic
 RETIRE, DRAIN, STOP, LOG = b"retire", b"drain", b"stop", b"log"
 # What it says to the master.
 READY, LEAVING = b"ready", b"leaving"
-DRAIN_IN_FOREGROUND = 10
 # How long the loop may take to stop.
 STOP_SECONDS = 1.0
 # The library imports these when they are first needed: too late for the user that a worker has
@@ -110,6 +109,7 @@ class Worker:
         control: socket.socket,
         slot: Slot,
         place: int,
+        drain_limit: int | None,
     ) -> None:
         """A worker.
 
@@ -119,6 +119,7 @@ class Worker:
             control: to the master.
             slot: the number of our connections.
             place: which of the workers we are.
+            drain_limit: for how many seconds sessions go on when it drains; None for any time.
         """
         self.service = service
         self.options: Options = service.options
@@ -126,6 +127,7 @@ class Worker:
         self.control = control
         self.slot = slot
         self.place = place
+        self.drain_limit = drain_limit
         self._count = 0
         self._count_lock = threading.Lock()
         self.relay = make_relay(service, ended=self._left)
@@ -206,9 +208,8 @@ class Worker:
                     self._tell_master(LEAVING)
             if wants_drain and not draining:
                 draining = True
-                limit = self._drain_limit()
-                if limit is not None:
-                    end = time.monotonic() + limit
+                if self.drain_limit is not None:
+                    end = time.monotonic() + self.drain_limit
             is_empty = self.logins.have_ended() and not self._count
             if retired and (is_empty or time.monotonic() >= end):
                 return
@@ -217,11 +218,6 @@ class Worker:
         """Tell the master something, who may have gone: then we shall hear of it."""
         with contextlib.suppress(OSError):
             self.control.send(message)
-
-    def _drain_limit(self) -> int | None:
-        if self.options.drain_timeout is not None:
-            return self.options.drain_timeout
-        return DRAIN_IN_FOREGROUND if self.options.is_foreground else None
 
     def _take_message(self) -> bytes:
         """What the master says; empty when it is gone."""

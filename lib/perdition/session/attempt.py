@@ -5,7 +5,7 @@ import socket
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from perdition import logs, protocols
+from perdition import logs, net, protocols
 from perdition.logs import Who
 from perdition.maps import MapFailed
 from perdition.net import ConnectFailed, ServerItem
@@ -20,10 +20,11 @@ from perdition.protocols import (
     sasl,
 )
 from perdition.protocols.client_identity import NOBODY
-from perdition.protocols.wire import LineTooLong, Wire
+from perdition.protocols.wire import Wire
 from perdition.relay.guard import Forbidden, Guard
-from perdition.session import introduction, local_authentication
-from perdition.session.channel import Channel, PeerGone, PeerSilent, converse
+from perdition.session import exchange, introduction, local_authentication
+from perdition.session.channel import Channel, converse
+from perdition.session.exchange import TROUBLE
 from perdition.session.finding import Asked, Finding, NotAllowed, Refused
 from perdition.session.service import Closed, Established
 from perdition.session.traffic import exchange_traffic, traffic
@@ -34,9 +35,6 @@ if TYPE_CHECKING:
 
 # How long a real server that refused may take to answer our leave.
 LEAVE_SECONDS = 3
-# Challenges of one exchange; SCRAM has two.
-MOST_CHALLENGES = 16
-TROUBLE = (PeerGone, PeerSilent, LineTooLong, ProtocolError)
 
 
 class Attempt:
@@ -120,12 +118,7 @@ class Attempt:
             return Verdict(False, protocols.NEGOTIATION_FAILED)
         login = self.login
         for item in candidates:
-            self.server_item = item
-            begins_with_tls, self.terms = self.service.ssl_outgoing, self.service.terms
-            if item.options is not None:
-                begins_with_tls = self.service.begins_with_tls(item)
-                self.terms = self.service.terms_with(item)
-            self.server_secure = "ssl" if begins_with_tls else "plaintext"
+            self.turn_to(item)
             self.login = self.service.finder.login_for(login, item)
             try:
                 sock = self.service.backends.connect(item, self.session.channel.patience)
@@ -133,8 +126,19 @@ class Attempt:
                 told = self.log.debug if self.terms.compat else self.log.info
                 told(f"connect: {error}")
                 continue
+            if self.service.backends.rules:
+                self.turn_to(self.service.backends.by_address(item, net.peer_host(sock)))
             return self.use(sock)
         return Verdict(False, protocols.NOT_CONNECTED)
+
+    def turn_to(self, item: ServerItem) -> None:
+        """Have to do with a real server from now on, as is said of it."""
+        self.server_item = item
+        begins_with_tls, self.terms = self.service.ssl_outgoing, self.service.terms
+        if item.options is not None:
+            begins_with_tls = self.service.begins_with_tls(item)
+            self.terms = self.service.terms_with(item)
+        self.server_secure = "ssl" if begins_with_tls else "plaintext"
 
     def find(self) -> Finding:
         """The real servers of this log-in."""
@@ -284,43 +288,7 @@ class Attempt:
             return outcome
         if login.exchange is None:
             raise ProtocolError("it asks for more than name and password")
-        return self.go_between(server, wire, channel, outcome)
-
-    def go_between(
-        self, server: ServerSide, wire: Wire, channel: Channel, challenge: Challenge
-    ) -> Verdict:
-        """Hand on what client and real server say to each other, until the latter has decided."""
-        is_cancelled = False
-        for _ in range(MOST_CHALLENGES):
-            # A real server that goes on to ask is told again.
-            response = None if is_cancelled else self.ask_client(challenge)
-            is_cancelled = response is None
-            outcome = converse(server.respond(response), wire, channel)
-            if isinstance(outcome, Challenge):
-                challenge = outcome
-            elif is_cancelled:
-                # Whatever the real server makes of that.
-                return outcome._replace(accepted=False, status=protocols.CANCELLED, code=b"")
-            else:
-                return outcome
-        raise ProtocolError("no end of an exchange")
-
-    def ask_client(self, challenge: Challenge) -> bytes | None:
-        """The client's answer to a challenge, None where it breaks the exchange off.
-
-        Raises:
-            Closed: it is gone, or has nothing to say.
-        """
-        session = self.session
-        try:
-            return converse(
-                session.client.challenge(challenge.octets), session.wire, session.channel
-            )
-        except sasl.BadResponse:
-            return None
-        except TROUBLE as error:
-            session.lose(error)
-            raise Closed from error
+        return exchange.go_between(self.session, server, wire, channel, outcome)
 
     def negotiate(self, server: ServerSide, wire: Wire, channel: Channel) -> Verdict | None:
         """Greeting and TLS; a verdict where it ends with that."""
