@@ -122,10 +122,9 @@ def shut_down(descriptor: int) -> None:
     """End a connection that another thread waits on; closing it is left to that thread."""
     if descriptor < 0:
         return
-    sock = socket.socket(fileno=descriptor)
-    try:
-        sock.shutdown(socket.SHUT_RDWR)
-    except OSError:
-        return
-    finally:
-        sock.detach()
+    with contextlib.suppress(OSError):
+        sock = socket.socket(fileno=descriptor)
+        try:
+            sock.shutdown(socket.SHUT_RDWR)
+        finally:
+            sock.detach()

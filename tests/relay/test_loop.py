@@ -1,9 +1,12 @@
 """The relay over real sockets."""
 
 import contextlib
+import errno
 import os
+import select
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -242,3 +245,81 @@ def test_sessions_may_be_added_while_their_peers_speak_already(stage: Stage) -> 
         client.close()
         server.close()
     stage.wait("received=9 sent=9")
+
+
+class Watched:
+    """Waits as select.epoll() does; what is registered may take a while, or not be possible."""
+
+    def __init__(self, epoll: select.epoll, pause: float, most: float) -> None:
+        self.poll, self.modify, self.unregister = epoll.poll, epoll.modify, epoll.unregister
+        self._register, self._pause, self._left = epoll.register, pause, most
+
+    def register(self, fd: int, events: int) -> None:
+        self._left -= 1
+        if self._left < 0:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        time.sleep(self._pause)
+        self._register(fd, events)
+
+
+def watched(monkeypatch: pytest.MonkeyPatch, pause: float = 0, most: float = 1 << 20) -> None:
+    """Have relays wait like that; the first descriptor is what wakes them."""
+    real = select.epoll
+    monkeypatch.setattr(select, "epoll", lambda: Watched(real(), pause, most))
+
+
+def test_a_session_is_served_when_both_its_peers_are_waited_for(
+    tmp_path: os.PathLike[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else one that does not read would be waited for before it can be."""
+    watched(monkeypatch, pause=0.05)
+    data = bytes(range(256)) * 512
+    with running(tmp_path) as stage:
+        client, ours = socket.socketpair()
+        server, theirs = socket.socketpair()
+        stage.sockets += [client, server]
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        server.setblocking(False)
+        sent = server.send(data)
+        stage.relay.add(ours, theirs, who=Who("c->p"), auth_line="")
+        client.settimeout(10)
+        assert read(client, sent) == data[:sent]
+    assert "Traceback" not in stage.log()
+
+
+def test_a_session_that_cannot_be_added_leaves_nothing_behind(
+    tmp_path: os.PathLike[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watched(monkeypatch, most=4)
+    ended: list[None] = []
+    with running(tmp_path, ended=lambda: ended.append(None)) as stage:
+        client, server = stage.session()
+        # There is room for one more descriptor, and two are wanted.
+        pairs = [socket.socketpair() for _ in range(2)]
+        with pytest.raises(OSError, match="No space"):
+            stage.relay.add(pairs[0][0], pairs[1][0], who=Who("c->p"), auth_line="")
+        for near, far in pairs:
+            far.sendall(b"x")
+            near.close()
+            far.close()
+        client.sendall(b"goes on")
+        assert read(server, 7) == b"goes on"
+        assert len(stage.relay) == 1
+        assert not ended
+
+
+def test_a_fault_of_ours_ends_one_session_only(stage: Stage) -> None:
+    client, server = stage.session()
+    broken, _server = stage.session()
+
+    def fail(*_arguments: object) -> None:
+        raise RuntimeError("a fault of ours")
+
+    end = next(reversed(stage.relay._ends.values()))
+    end.recv_into = fail
+    broken.sendall(b"x")
+    with contextlib.suppress(ConnectionResetError):
+        assert broken.recv(1) == b""
+    stage.wait("RuntimeError")
+    client.sendall(b"goes on")
+    assert read(server, 7) == b"goes on"

@@ -326,3 +326,49 @@ def run(directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
         cwd=directory,
         timeout=60,
     )
+
+
+FAULTY = """
+import sys
+from pathlib import Path
+
+from perdition import cli
+from perdition.relay.loop import Relay
+
+keep_time = Relay._keep_time
+
+
+def fail(relay, now):
+    flag = Path(sys.argv[1])
+    if flag.exists():
+        flag.unlink()
+        raise RuntimeError("a fault of ours")
+    return keep_time(relay, now)
+
+
+Relay._keep_time = fail
+sys.exit(cli.main(["perdition", *sys.argv[2:]]))
+"""
+
+
+def test_a_worker_whose_relay_fails_is_replaced(start: Start, tmp_path: Path) -> None:
+    """Else it would go on to log clients in, and leave them alone then."""
+    program = start()
+    program.process.send_signal(signal.SIGINT)
+    program.process.wait(60)
+    flag = tmp_path / "flag"
+    command = [sys.executable, "-c", FAULTY, str(flag), *program.command[2:], "--workers", "1"]
+    program.process = subprocess.Popen(command, start_new_session=True)
+    program.pid = program.process.pid
+    wait_until(program.listens, "the program listens")
+    client = program.logged_in()
+    with closing(client):
+        failed = program.worker_of(client)
+        flag.touch()
+        program.wait_log("Bug: RuntimeError: ")
+        program.wait_log("Worker 0: its relay has failed")
+        wait_until(lambda: not is_running(failed), "the worker has ended")
+        with contextlib.suppress(OSError):
+            assert client.sock.recv(1) == b""
+    wait_until(lambda: greets(program.port), "another one serves")
+    program.logged_in().close()

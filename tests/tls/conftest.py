@@ -12,7 +12,7 @@ from perdition.patience import Patience
 from perdition.protocols.wire import Wire
 from perdition.session.channel import Channel
 from perdition.tls import TlsFailed
-from perdition.tls.handshakes import describe
+from perdition.tls.chains import presented
 from perdition.tls.listening import listening_context
 from support.certificates import Pki
 
@@ -186,6 +186,18 @@ def say(channel, text):
     wire = Wire()
     wire.say(text)
     channel.flush(wire)
+
+
+def describe(tls):
+    """Say what is known of a connection."""
+    text = f"{tls.version()} {tls.cipher()[0]}"
+    # Some certificates cannot be decoded.
+    with contextlib.suppress(ssl.SSLError, ValueError):
+        for info in [certificate.get_info() for certificate in presented(tls)[:1]]:
+            for whose in ("subject", "issuer"):
+                named = ", ".join(f"{key}={value}" for part in info[whose] for key, value in part)
+                text += f", {whose} {named}"
+    return text
 
 
 def connect(to, context, server_name=HOST):

@@ -116,6 +116,9 @@ class Relay:
             who: whose session it is.
             auth_line: the line to log again.
             guard: looks at what the client says, where somebody has to.
+
+        Raises:
+            OSError: the system cannot wait for so many; the connections are the caller's again.
         """
         relayed = Relayed(
             (client, client_tls), (server, server_tls), who, auth_line, monotonic(), guard
@@ -126,13 +129,15 @@ class Relay:
             relayed.client.say_first(answer + to_client)
         if to_server:
             relayed.server.say_first(to_server)
-        # The loop waits for this lock when it sees a peer that it does not know yet: it must not
-        # change what it waits for on one of them before both are registered.
+        ends = relayed.server, relayed.client
+        # The loop waits for this lock when it sees a peer that it does not know yet. It knows none
+        # before both are registered: for it may change what it waits for on either.
         with self._lock:
-            self._schedule(relayed)
-            for end in (relayed.server, relayed.client):
+            for end in ends:
                 end.events = READ | (WRITE if end.outgoing.pending else 0)
                 self._epoll.register(end.fd, end.events)
+            self._schedule(relayed)
+            for end in ends:
                 self._ends[end.fd] = end
 
     def stop(self) -> None:
@@ -156,10 +161,15 @@ class Relay:
                     if newcomer is None:
                         continue
                     end = newcomer
-                if events == READ and not end.incoming.pending:
-                    self._pass_on(end)
-                else:
-                    self._serve(end, events)
+                try:
+                    if events == READ and not end.incoming.pending:
+                        self._pass_on(end)
+                    else:
+                        self._serve(end, events)
+                except Exception as error:  # noqa: BLE001 - it must end this session only
+                    self.log.trace(error)
+                    if end.relayed.is_open:
+                        self._break_off(end.relayed)
             if now >= due:
                 due = max(self._keep_time(now), now)
 

@@ -129,6 +129,7 @@ class Worker:
         self.place = place
         self.drain_limit = drain_limit
         self._count = 0
+        self._has_failed = False
         self._count_lock = threading.Lock()
         self.relay = make_relay(service, ended=self._left)
         self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
@@ -163,7 +164,7 @@ class Worker:
             privileges.drop(ids)
         begin()
         setproctitle.setproctitle(f"{self.options.program}: worker {self.place}")
-        relaying = threading.Thread(target=self.relay.run, name="relay", daemon=True)
+        relaying = threading.Thread(target=self._relay, name="relay", daemon=True)
         try:
             relaying.start()
         except RuntimeError as error:
@@ -182,8 +183,21 @@ class Worker:
         if not relaying.is_alive():
             self.relay.close_all()
 
+    def _relay(self) -> None:
+        """The relay's thread."""
+        try:
+            self.relay.run()
+        except Exception as error:  # noqa: BLE001 - the last resort of a thread
+            self.log.trace(error)
+            self._has_failed = True
+            self._hurry()
+
     def _obey(self, signals: Signals) -> None:
-        """Do as the master and the signals say, until it is time to leave."""
+        """Do as the master and the signals say, until it is time to leave.
+
+        Raises:
+            CannotServe: the sessions that are logged in are not served any more.
+        """
         retired = draining = False
         end = float("inf")
         descriptors = [self.control.fileno(), self._wake_read]
@@ -192,6 +206,8 @@ class Worker:
             numbers, ready = signals.wait(descriptors, tick)
             if self._wake_read in ready:
                 os.read(self._wake_read, 64)
+            if self._has_failed:
+                raise CannotServe(f"Worker {self.place}: its relay has failed; another one starts")
             message = self._take_message() if self.control.fileno() in ready else None
             if signal.SIGQUIT in numbers or message == STOP:
                 return
@@ -241,7 +257,12 @@ class Worker:
         session = None
         handed_over = False
         try:
-            ends = ends_of(address, local or sock.getsockname())
+            try:
+                ends = ends_of(address, local or sock.getsockname())
+            except OSError as error:
+                # The client had gone before we could ask where it had come to.
+                self.log.debug(f"accept: {error}")
+                return
             session = make_session(self.service, sock, ends, patience)
             if self.service.header_from and not session.take_header():
                 return
@@ -250,9 +271,6 @@ class Worker:
                 handed_over = self._run(session)
             else:
                 self.log.warning(f"connection_limit reached: {session.peers} is turned away")
-        except OSError as error:
-            # The client had gone before we could ask who it was.
-            self.log.debug(f"accept: {error}")
         except Exception as error:  # noqa: BLE001 - a bug must end this session only
             self.log.trace(error)
         finally:
@@ -268,8 +286,13 @@ class Worker:
         try:
             established = session.run()
             if established is not None:
-                relay_session(self.relay, established)
-                handed_over = True
+                try:
+                    relay_session(self.relay, established)
+                except OSError as error:
+                    self.log.error(f"relay: {error.strerror}: {established.who}")
+                    established.server.close()
+                else:
+                    handed_over = True
         finally:
             if not handed_over:
                 self._left()

@@ -6,7 +6,7 @@ import functools
 import hashlib
 import re
 import ssl
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from perdition import certificates
@@ -17,6 +17,8 @@ from perdition.tls.stream import Stream
 
 # RFC 1123 section 2.1, and the underscore that names in private networks have.
 HOST_NAME = re.compile(r"[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?")
+# Longer ones are no names, and OpenSSL does not take them.
+NAME_SIZE = 255
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,19 +141,6 @@ class OutgoingTls:
         """Real servers are no users."""
 
 
-def describe(tls: ssl.SSLObject) -> str:
-    """Say what is known of a connection, for the debug log."""
-    cipher = tls.cipher()
-    text = f"{tls.version()} {cipher[0] if cipher else None}"
-    try:
-        for info in [certificate.get_info() for certificate in presented(tls)[:1]]:
-            text += f", subject {distinguished(info['subject'])}"
-            text += f", issuer {distinguished(info['issuer'])}"
-    except (ssl.SSLError, ValueError):
-        text += ", a certificate that cannot be decoded"
-    return text
-
-
 @functools.lru_cache(maxsize=1024)
 def name_for_sni(server: str) -> str | None:
     """Give the name to send (RFC 6066 section 3): not an address, nor what is no name."""
@@ -159,14 +148,9 @@ def name_for_sni(server: str) -> str | None:
         name = server.encode("idna").decode("ascii").lower().removesuffix(".")
     except UnicodeError:
         return None
-    if certificates.as_address(server) or not HOST_NAME.fullmatch(name):
+    if len(name) > NAME_SIZE or certificates.as_address(server) or not HOST_NAME.fullmatch(name):
         return None
     return name
-
-
-def distinguished(name: Sequence[Sequence[tuple[str, str]]]) -> str:
-    """Write a name as people read it."""
-    return ", ".join(f"{key}={value}" for part in name for key, value in part)
 
 
 @contextlib.contextmanager
