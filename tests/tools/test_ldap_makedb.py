@@ -76,7 +76,9 @@ def test_the_name_to_bind_as_can_be_given(slapd: Slapd) -> None:
 
 @pytest.mark.parametrize("answers", ["", "\n", "n\n", "yes\n"])
 def test_without_the_schema_it_does_nothing(answers: str) -> None:
-    assert run("ldap://nothing.invalid", answers).stdout.endswith("Bailing...\n")
+    said = run("ldap://nothing.invalid", answers).stdout
+    assert "copying it to /etc/ldap/schema first" in said
+    assert said.endswith("Bailing...\n")
 
 
 def test_what_the_server_says_against_it_is_told(slapd: Slapd) -> None:

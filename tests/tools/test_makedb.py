@@ -19,9 +19,17 @@ import support.program
 from perdition.maps import Answer, Found, MapSettings, Query
 from perdition.maps.choice import open_map
 from perdition.net import ServerItem
-from perdition.tools import mysql_makedb, odbc_makedb, postgresql_makedb
+from perdition.tools import (
+    ldap_makedb,
+    makedb,
+    manuals,
+    mysql_makedb,
+    odbc_makedb,
+    postgresql_makedb,
+)
 from support import odbc
 from support.database_server import ADMIN_PASSWORD
+from support.man import rendered, words
 from support.mariadb import MariaDb
 from support.postgresql import PostgreSql
 from support.processes import HOST, lacking, require
@@ -31,14 +39,17 @@ from support.scripted import ScriptedServer, read_line
 SECRET = "geheim-5Rz'\"\\%s`$(id)"
 ANN = Answer([ServerItem("", "mail1", "143")])
 SECONDS = 30
+PROGRAMS = [ldap_makedb, mysql_makedb, odbc_makedb, postgresql_makedb]
 PROCEED = "Proceed (May destroy existing data in database) [y/n]? "
 
 
 class Program(Protocol):
     """One of the programs."""
 
+    __name__: str
+
     @staticmethod
-    def main() -> int: ...
+    def main(arguments: Sequence[str] | None) -> int: ...
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +92,7 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
         monkeypatch.setattr(sys, "stdin", io.StringIO(lines))
         before = signal.getsignal(signal.SIGINT)
         try:
-            ended = program.main()
+            ended = program.main([])
         finally:
             signal.signal(signal.SIGINT, before)
         said = "".join(capsys.readouterr())
@@ -319,3 +330,36 @@ def test_the_originals_own_map_reads_our_table(
             sock.sendall(b"+OK ready\r\n")
             assert read_line(sock) == b"USER ann\r\n"
     assert lookup("mysql", option) == Answer([ServerItem("", HOST, str(real.port))])
+
+
+@pytest.mark.parametrize("word", ["-h", "--help"])
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_help_is_what_the_manual_says_and_nothing_is_asked(
+    program: Program, word: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "stdin", None)
+    with pytest.raises(SystemExit) as ended:
+        program.main([word])
+    assert ended.value.code == 0
+    said = capsys.readouterr().out
+    name = f"perditiondb_{program.__name__.rpartition('.')[2]}"
+    assert said.startswith(f"usage: {name} [-h]\n")
+    page = words(rendered(manuals.PAGES[f"man8/{name}.8"]()))
+    text = said.partition("\n\n")[2].partition("\n\n")[2]
+    assert all(words(each) in page for each in text.partition("\n\noptions:")[0].split("\n\n"))
+    assert "exit status is 1" in " ".join(text.split())
+    assert words(f"-h, --help {makedb.HELP}") in page
+
+
+@pytest.mark.parametrize("word", ["--hel", "-x", "dbPerdition"])
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_any_other_word_ends_it_before_anything_is_asked(
+    program: Program, word: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "stdin", None)
+    with pytest.raises(SystemExit) as ended:
+        program.main([word, "y"])
+    assert ended.value.code == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert f"error: unrecognized arguments: {word}" in said.err

@@ -2,15 +2,16 @@
 
 It asks what it has to know; the answers may come from a terminal or from a pipe. The server is the
 one of ldap.conf(5), or that of this machine, as for ldapadd. The exit status is 1 where it does not
-take the entries.
+take the entries, 2 where the command line has anything but -h or --help, and else 0.
 """
 
 import getpass
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from perdition.protocols import encode
+from perdition.tools import makedb
 
 try:
     import ldap.dn
@@ -25,8 +26,9 @@ DOMAIN = "dc=nodomain"
 SERVER = "ldap://localhost"
 SCHEMA = """
 This script expects perdition.schema to be known to slapd. With slapd.conf
-that is done by adding the following line to /etc/ldap/slapd.conf after any
-other include lines and before any database definitions
+that is done by copying it to /etc/ldap/schema first, and adding the following
+line to /etc/ldap/slapd.conf after any other include lines and before any
+database definitions
 
 include         /etc/ldap/schema/perdition.schema
 
@@ -66,13 +68,17 @@ map_library_opt 3:{server}/{mailboxes}?username,mailhost,port?one?(uid=%s)
 """
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Run the program.
+
+    Args:
+        arguments: those of the command line; None for those of this process.
 
     Returns:
         The exit status.
     """
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    makedb.take_arguments(__doc__ or "", arguments)
     print(SCHEMA)
     schema = ask("Has perdition.schema been added to slapd's configuration? [y/N]: ")
     if schema not in {"y", "Y"}:

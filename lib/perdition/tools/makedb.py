@@ -3,18 +3,20 @@
 Answers are lines of standard input, so that they can come from a file as well; a terminal does not
 show passwords. What is going to be made is shown before, and at the end what can be done with it.
 
-The exit status is 1 where it cannot be made, and 0 where it is made or not wanted.
+The exit status is 1 where it cannot be made, 2 where the command line has anything but -h or
+--help, and 0 where it is made or not wanted.
 """
 # From the second paragraph on that is in the manual pages of these programs. They ask what those of
 # the original do, in the same order (reference: maps.md sections 10 to 12).
 
+import argparse
 import contextlib
 import getpass
 import importlib
 import re
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from perdition.maps import MapFailed
@@ -22,6 +24,8 @@ from perdition.maps.choice import find_store
 from perdition.tools.popmap import SUCCESS, complain
 
 FAILURE = 1
+HELP_OPTIONS = ("-h", "--help")
+HELP = "Say what it does, and end."
 SERVER = "localhost"
 DATABASE = "dbPerdition"
 TABLE = "tblPerdition"
@@ -40,13 +44,41 @@ class NotWanted(Exception):
     """The operator does not want it done."""
 
 
-def run(make: Callable[[], None]) -> int:
+def take_arguments(about: str, arguments: Sequence[str] | None) -> None:
+    """Read the command line of such a program: it may ask for help, and nothing else.
+
+    It exits with status 2 where there is another word.
+
+    Args:
+        about: the program's docstring, which begins with its name.
+        arguments: those of the command line; None for those of this process.
+    """
+    name, _, text = about.partition(": ")
+    parser = argparse.ArgumentParser(
+        prog=name,
+        description=f"{text[:1].upper()}{text[1:]}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        add_help=False,
+        allow_abbrev=False,
+    )
+    parser.add_argument(*HELP_OPTIONS, action="help", help=HELP)
+    parser.parse_args(arguments)
+
+
+def run(make: Callable[[], None], about: str | None, arguments: Sequence[str] | None) -> int:
     """Run a program.
+
+    Args:
+        make: asks, and makes it.
+        about: the program's docstring, which begins with its name.
+        arguments: those of the command line; None for those of this process.
 
     Returns:
         The exit status.
     """
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    what_they_share = (__doc__ or "").partition("\n\n")[2]
+    take_arguments(f"{about}\n{what_they_share}", arguments)
     try:
         make()
     except NotWanted:

@@ -18,7 +18,7 @@ from perdition.config.files import PROTOCOLS, protocol_of
 from perdition.config.kinds import FLAG
 from perdition.config.options import DEFAULTS, PORTS, ROWS
 from perdition.config.table import GENERAL, Row
-from perdition.tools import manual_texts, markdown, popmap, roff
+from perdition.tools import makedb, manual_texts, markdown, popmap, roff
 from perdition.tools.shipped import shipped
 
 SOURCE = f"perdition {perdition.__version__}"
@@ -176,7 +176,14 @@ def for_file_maker(name: str) -> str:
 def for_table_maker(store: str, *shared: str) -> str:
     """The page of a program that makes a table for a map in a database."""
     name = f"perditiondb_{store}_makedb"
-    return for_tool(name, 8, roff.bold(name), [f"{store}_makedb", *shared])
+    return for_tool(
+        name,
+        8,
+        f"{roff.bold(name)} [{roff.bold(makedb.HELP_OPTIONS[0])}]",
+        [f"{store}_makedb", *shared],
+        roff.heading("OPTIONS"),
+        roff.tagged(roff.bold(", ".join(makedb.HELP_OPTIONS)), roff.plain(makedb.HELP)),
+    )
 
 
 def for_installer() -> str:

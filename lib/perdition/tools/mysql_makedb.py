@@ -8,6 +8,7 @@ import contextlib
 import re
 import socket
 import sys
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from perdition.tools import makedb
@@ -35,9 +36,9 @@ class Plan(NamedTuple):
     clients: str
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Run the program; returns the exit status."""
-    return makedb.run(make)
+    return makedb.run(make, __doc__, arguments)
 
 
 def make() -> None:

@@ -5,6 +5,7 @@ A table of that name is dropped before, if the operator agrees.
 
 import contextlib
 import sys
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from perdition.tools import makedb
@@ -28,9 +29,9 @@ class Plan(NamedTuple):
     password: str
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Run the program; returns the exit status."""
-    return makedb.run(make)
+    return makedb.run(make, __doc__, arguments)
 
 
 def make() -> None:

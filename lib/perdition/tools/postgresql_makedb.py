@@ -3,6 +3,9 @@
 The database of that name is dropped before, if the operator agrees. The password of the user
 postgres is needed, unless the server trusts who connects: then it may be empty. A host that begins
 with a slash is the directory of the server's socket.
+
+The name that it proposes, dbPerdition as in 2.2, is not the map's own, dbperdition: write the
+map_library_opt that it shows at its end.
 """
 
 import contextlib
@@ -10,6 +13,7 @@ import importlib
 import os
 import re
 import sys
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from perdition.tools import makedb
@@ -36,9 +40,9 @@ class Plan(NamedTuple):
     password: str
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Run the program; returns the exit status."""
-    return makedb.run(make)
+    return makedb.run(make, __doc__, arguments)
 
 
 def make() -> None:
