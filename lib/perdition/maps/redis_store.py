@@ -191,7 +191,11 @@ class Server:
             ServerFailed: another server may do better.
             MapFailed: the key holds something else.
         """
-        (found,) = self._ask(lambda: [self._client.get(key)], 1)
+        (found,) = self._ask(
+            lambda: [self._client.get(key)],
+            1,
+            "the key holds no string; for a hash, map_library_opt has to have the word hash",
+        )
         return found
 
     def fields(self, key: bytes, names: Sequence[str]) -> list[bytes | None]:
@@ -201,14 +205,23 @@ class Server:
             ServerFailed: another server may do better.
             MapFailed: the key holds something else.
         """
-        return self._ask(lambda: self._client.hmget(key, list(names)), len(names))
+        return self._ask(
+            lambda: self._client.hmget(key, list(names)),
+            len(names),
+            "the key holds no hash; for a string, leave the word hash out of map_library_opt",
+        )
 
     def close(self) -> None:
         """Close the connections that nobody uses."""
         self._client.connection_pool.disconnect(inuse_connections=False)
 
-    def _ask(self, command: Callable[[], Any], size: int) -> list[bytes | None]:
+    def _ask(self, command: Callable[[], Any], size: int, mistaken: str) -> list[bytes | None]:
         """Have the client do something that gives so many strings.
+
+        Args:
+            command: does it.
+            size: how many.
+            mistaken: what is wrong where the key holds something else.
 
         Raises:
             ServerFailed: another server may do better.
@@ -220,9 +233,7 @@ class Server:
             raise ServerFailed("timed out") from error
         except redis.ResponseError as error:
             if str(error).startswith("WRONGTYPE"):
-                raise MapFailed(
-                    f"{self}: the key holds neither a string nor, with hash=, a hash: {error}"
-                ) from error
+                raise MapFailed(f"{self}: {mistaken}: {error}") from error
             raise ServerFailed(shown(str(error))) from error
         except redis.ConnectionError as error:
             raise ServerFailed(reason(error)) from error
