@@ -29,7 +29,8 @@ def told(etc: Path, capsys: pytest.CaptureFixture[str], *words: str, conf: str =
     lines = capsys.readouterr().out.splitlines()
     assert lines[-1] == (
         f"{sum(line.startswith('  ') for line in lines)} to look at. "
-        "What is different for everybody: docs/upgrading.md"
+        "What is different for everybody: docs/upgrading.md of the project, "
+        "/usr/share/doc/perdition/upgrading.md.gz of the package"
     )
     return lines[:-1]
 

@@ -54,6 +54,10 @@ HIDDEN = {
     "ssl_no_client_cert_verify": ("ssl_no_cert_verify",),
 }
 MOST_EXAMPLES = 3
+# A wheel does not have it.
+FOR_EVERYBODY = (
+    "docs/upgrading.md of the project, /usr/share/doc/perdition/upgrading.md.gz of the package"
+)
 GDBM_DEFAULT, REGEX_DEFAULT = "perdition/popmap.gdbm.db", "perdition/popmap.re"
 
 
@@ -83,7 +87,7 @@ def run(program: str, arguments: Sequence[str], etc: Path = ETC) -> int:
         for line in service(name, words, etc):
             print(f"  {line}")
             count += 1
-    print(f"{count} to look at. What is different for everybody: docs/upgrading.md")
+    print(f"{count} to look at. What is different for everybody: {FOR_EVERYBODY}")
     return count
 
 
