@@ -106,8 +106,9 @@ class GeneralOptions:
         "",
         kinds.FILE,
         "Configuration file to read; empty for none. By default the first that there is of "
-        "NAME.conf, perdition.PROTOCOL.conf and perdition.conf in /etc/perdition, where NAME is "
-        "the name that the program is called by, and PROTOCOL what that name implies.",
+        "NAME.conf (but not for perdition itself), perdition.PROTOCOL.conf and perdition.conf in "
+        "/etc/perdition, where NAME is the name that the program is called by, and PROTOCOL what "
+        "that name implies.",
         short="f",
         metavar="FILENAME",
         mask=(0, 0x400),
@@ -185,8 +186,8 @@ class GeneralOptions:
     map_library: str = option(
         "libperditiondb_gdbm.so.0",
         kinds.TEXT,
-        "The map that says which real server a user has, by the file name of its library in 2.2; "
-        "empty for none.",
+        "The map that says which real server a user has: its name, such as gdbm or ldap, or the "
+        "file name of its library in 2.2; empty for none. See perditiondb(5).",
         short="M",
         metavar="FILENAME",
         mask=(0, 0x20000),
