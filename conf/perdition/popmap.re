@@ -11,7 +11,7 @@
 # expression with backslashes in single quotes. A backslash at the end of a line joins it with the
 # next.
 
-#^[a-k]: localhost
-#^[^a-k]: localhost:110
 #^user$: user2@localhost
 #^(.*)@(.*)$: $1_$2@localhost
+#^[a-k]: localhost
+#^[^a-k]: localhost:110

@@ -1,12 +1,14 @@
 """posix_regex: a file of regular expressions."""
 
 import os
+import re
 from pathlib import Path
 
 import pytest
 
 from perdition.maps import MapFailed, MapSettings, Query
 from perdition.maps.regex import Regex
+from perdition.tools.shipped import shipped
 
 
 def lookup(tmp_path: Path, text: str, key: str) -> bytes | None:
@@ -97,3 +99,19 @@ def test_what_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "popmap")
     with pytest.raises(MapFailed, match=r"popmap: not a file$"):
         Regex(str(tmp_path / "popmap"), MapSettings())
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("user", b"user2@localhost"),
+        ("bob@example.com", b"bob_example.com@localhost"),
+        ("bob", b"localhost"),
+        ("zoe", b"localhost:110"),
+    ],
+)
+def test_each_example_of_the_shipped_file_is_reached(
+    tmp_path: Path, key: str, value: bytes
+) -> None:
+    text = shipped("conf/perdition/popmap.re").read_text(encoding="utf-8")
+    assert lookup(tmp_path, re.sub(r"^#(?=\S)", "", text, flags=re.MULTILINE), key) == value
