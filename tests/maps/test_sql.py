@@ -1,15 +1,19 @@
 """The map sql, with SQLite, which needs no server."""
 
 import contextlib
+import re
 import sqlite3
 import sys
 from pathlib import Path
 
 import pytest
 
+from perdition.grammar import scan_settings
 from perdition.maps import Answer, Found, MapFailed, MapSettings, Query, database
 from perdition.maps.choice import open_map
+from perdition.maps.sql_options import read_access
 from perdition.net import ServerItem
+from perdition.tools.shipped import shipped
 from support.processes import wait_until
 
 ANN = Answer([ServerItem("", "mail1", "143")])
@@ -195,3 +199,22 @@ def test_a_library_that_is_missing_is_named_with_its_packages(
     monkeypatch.setitem(sys.modules, missing, None)
     with pytest.raises(MapFailed, match=f"^map {name}: .*: install Debian's .*{packages}"):
         open_map(name, "", MapSettings())
+
+
+def test_the_examples_with_quotes_mean_what_the_document_says(tmp_path: Path) -> None:
+    document = shipped("docs/maps.md").read_text(encoding="utf-8")
+    mysql, sql = (
+        setting.value or ""
+        for setting in scan_settings(
+            "\n".join(re.findall(r'^    (map_library_opt ".*")$', document, re.MULTILINE)[:2])
+        )
+    )
+    assert read_access(mysql, "").password == 's#cr"t\\1'
+    assert f"is `{read_access(mysql, '').password}`:" in document
+    with contextlib.closing(sqlite3.connect(tmp_path / "mail.db")) as connection:
+        connection.execute("CREATE TABLE boxes (name TEXT, kind TEXT, host TEXT)")
+        connection.execute("INSERT INTO boxes VALUES ('ann', 'pop3', 'mail1')")
+        connection.execute("INSERT INTO boxes VALUES ('ann', 'imap', 'mail2')")
+        connection.commit()
+    option = sql.replace("/srv/mail.db", str(tmp_path / "mail.db"))
+    assert lookup(option) == Answer([ServerItem("", "mail2", "")])
