@@ -1,7 +1,10 @@
 """Load balancers before us say in a PROXY header who the client is."""
 
+import re
 import socket
 import ssl
+import subprocess
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,10 +13,11 @@ import pytest
 from perdition.identity import Ends
 from perdition.protocols.proxy_header import More, TlsSeen, build_v1, build_v2
 from perdition.tls.hello import NO_APPLICATION_PROTOCOL
+from perdition.tools.shipped import shipped
 from support.certificates import Pki
 from support.dovecot import PASSWORD, Dovecot
 from support.haproxy import Haproxy
-from support.processes import HOST
+from support.processes import HOST, require
 from support.program import Options, Perdition, Start
 from support.scripted import ScriptedServer, header_of, read_all, read_line
 from system.conftest import Routes
@@ -251,3 +255,16 @@ def test_haproxy_stands_before_us(
             read_line(sock)
             assert read_line(sock) == b"+OK You are so in\r\n"
         program.wait_log(f'Auth: 127.0.0.7:{ours}->{HOST}:{haproxy.plain} .*"ok"$')
+
+
+def test_haproxy_takes_the_example_of_the_document(tmp_path: Path) -> None:
+    document = shipped("docs/client-identity.md").read_text(encoding="utf-8")
+    example = re.search(r"^    # haproxy\n((?:    .+\n)+)", document, re.MULTILINE)
+    assert example
+    file = tmp_path / "haproxy.cfg"
+    file.write_text(textwrap.dedent(example[1]))
+    # Warnings, as of time-outs that are missing, count as well.
+    done = subprocess.run(
+        [require("haproxy"), "-c", "-dW", "-f", file], check=False, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
