@@ -7,7 +7,8 @@ import pytest
 
 from perdition import logs
 from perdition.logs import Log
-from perdition.maps import MapFailed, Query
+from perdition.maps import Answer, MapFailed, Query
+from perdition.net import ServerItem
 from perdition.protocols import Login
 from perdition.session.finding import allowed
 from perdition.session.service import MasterUser
@@ -315,6 +316,72 @@ def test_a_user_who_was_not_looked_at_here_gets_no_other_destination(
             stage.play("server> +OK ready")
             stage.play("server< USER ann*admin")
         assert asked == ["ann"]
+
+
+def test_the_password_that_a_map_gives_is_for_the_real_server_alone(tmp_path: Path) -> None:
+    class Giving:
+        def lookup(self, _query: Query) -> Answer:
+            return Answer([ServerItem("", "mail1", "110")], b"of the real server")
+
+    with staged(tmp_path / "log", ["option log_passwd always"], 4096) as stage:
+        asked = []
+        service = stage.session.service
+        service.finder._find = Giving()
+        object.__setattr__(service, "authenticate", lambda login, *_: asked.append(login.password))
+        assert read_line(stage).startswith(b"+OK")
+        stage.client.sendall(b"USER ann\r\nPASS of the client\r\n")
+        read_line(stage)
+        stage.play("server> +OK ready")
+        stage.play("server< USER ann")
+        stage.play("server> +OK")
+        stage.play("server< PASS of the real server")
+        stage.play("server> +OK")
+        assert read_line(stage).startswith(b"+OK")
+        assert asked == [b"of the client"]
+        log = stage.log.read_text()
+        assert 'passwd="of the client"' in log
+        assert "of the real server" not in log
+
+
+def test_a_refusal_of_local_authentication_is_told_in_the_log_as_in_2_2(tmp_path: Path) -> None:
+    with staged(tmp_path / "log", ["map ann mail1:110"], 4096) as stage:
+        object.__setattr__(stage.session.service, "authenticate", lambda *_: "who are you?")
+        assert read_line(stage).startswith(b"+OK")
+        stage.client.sendall(b"USER ann\r\nPASS x\r\n")
+        read_line(stage)
+        stage.play("client< -ERR [AUTH] Authentication failure, mate")
+        log = stage.log.read_text()
+        assert "Local authentication failure for client: Allowing retry.\n" in log
+        assert 'server="mail1:110" protocol=POP3' in log
+        assert 'status="failed: local authentication failure"' in log
+
+
+def test_who_has_given_way_while_the_map_was_asked_is_not_logged_in(tmp_path: Path) -> None:
+    with staged(tmp_path / "log", [], 4096) as stage:
+
+        class Slow:
+            def lookup(self, _query: Query) -> Answer:
+                stage.session.channel.patience.cut()
+                return Answer([ServerItem("", "mail1", "110")])
+
+        stage.session.service.finder._find = Slow()
+        assert read_line(stage).startswith(b"+OK")
+        stage.client.sendall(b"USER ann\r\nPASS x\r\n")
+        assert stage.client.recv(4096)
+        stage.play("client.")
+        stage.thread.join(10)
+        assert not stage.servers.connected.is_set()
+        assert "status=" not in stage.log.read_text()
+
+
+def test_a_guess_is_in_the_log_before_the_pause_that_follows_it(tmp_path: Path) -> None:
+    """Who guesses may be gone after it."""
+    script = ["option failure_delay 600", "map ann down"]
+    with staged(tmp_path / "log", script, 4096) as stage:
+        assert read_line(stage).startswith(b"+OK")
+        stage.client.sendall(b"USER ann\r\nPASS x\r\n")
+        read_line(stage)
+        stage.play('log status="failed: Could not connect to server"')
 
 
 def test_a_name_that_is_too_long_is_not_looked_up(tmp_path: Path) -> None:

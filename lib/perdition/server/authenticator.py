@@ -7,6 +7,7 @@ The reference is process.md section 9.
 
 import contextlib
 import os
+import select
 import signal
 import socket
 import struct
@@ -128,7 +129,7 @@ class Authenticator:
         try:
             with theirs:
                 request = pack(Identity(encode(login.routing_name), login.password, host.encode()))
-                socket.send_fds(self._ours, [request], [theirs.fileno()])
+                self._send(request, theirs, ours)
             answer = ours.recv(ANSWER_SIZE)
         except OSError as error:
             raise NotKnown(error.strerror) from error
@@ -141,6 +142,30 @@ class Authenticator:
         if answer[:1] == REFUSED:
             return text or "refused"
         raise NotKnown(text or "no answer in time")
+
+    def _send(self, request: bytes, theirs: socket.socket, ours: socket.socket) -> None:
+        """Ask, as soon as the process can be asked.
+
+        Args:
+            request: the question.
+            theirs: where the answer goes to.
+            ours: where it comes from; patience ends that, and with it our wait.
+
+        Raises:
+            OSError: it cannot be.
+            NotKnown: it could not be in time.
+        """
+        rights = socket.SOL_SOCKET, socket.SCM_RIGHTS, struct.pack("i", theirs.fileno())
+        poll = select.poll()
+        poll.register(self._ours, select.POLLOUT)
+        poll.register(ours, 0)
+        while True:
+            # Else the one that is woken last would wait here, where nothing ends it.
+            with contextlib.suppress(BlockingIOError):
+                self._ours.sendmsg([request], [rights], socket.MSG_DONTWAIT)
+                return
+            if any(descriptor == ours.fileno() for descriptor, _events in poll.poll()):
+                raise NotKnown("no answer in time")
 
 
 def be_default() -> None:
@@ -189,7 +214,15 @@ def serve(requests: socket.socket, service: str, seconds: int) -> None:
             return
         for descriptor in descriptors:
             with contextlib.suppress(ValueError), socket.socket(fileno=descriptor) as answer:
-                children.add(answer_apart(service, unpack(request), answer, seconds))
+                if is_awaited(answer):
+                    children.add(answer_apart(service, unpack(request), answer, seconds))
+
+
+def is_awaited(answer: socket.socket) -> bool:
+    """Whether the other end of a socket still waits: who asked may have given up by now."""
+    poll = select.poll()
+    poll.register(answer, 0)
+    return not poll.poll(0)
 
 
 def bury(children: set[int]) -> None:

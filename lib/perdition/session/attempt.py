@@ -23,7 +23,7 @@ from perdition.protocols.client_identity import NOBODY
 from perdition.protocols.wire import Wire
 from perdition.relay.guard import Forbidden, Guard
 from perdition.session import exchange, introduction, local_authentication
-from perdition.session.channel import Channel, converse
+from perdition.session.channel import Channel, PeerGone, converse
 from perdition.session.exchange import TROUBLE
 from perdition.session.finding import Asked, Finding, NotAllowed, Refused
 from perdition.session.service import Closed, Established
@@ -46,6 +46,8 @@ class Attempt:
         self.options = session.options
         self.log = session.log
         self.login = login
+        # The map's, for the real server alone.
+        self.password: bytes | None = None
         self.server_item = ServerItem("", "(null)", "(null)")
         self.server_secure = "ssl" if session.service.ssl_outgoing else "plaintext"
         # As they are with that server.
@@ -65,9 +67,10 @@ class Attempt:
         outcome = self.carry_out()
         session = self.session
         if isinstance(outcome, Verdict):
+            # Before the pause: who guesses may have gone when it is over.
+            self.log_auth(outcome.status)
             session.client.refuse(outcome)
             session.channel.flush(session.wire, self.options.failure_delay)
-            self.log_auth(outcome.status)
             return None
         return outcome
 
@@ -98,12 +101,13 @@ class Attempt:
             self.log.error(f"map: {logs.escape(str(error))}")
             return Verdict(False, protocols.MAP_FAILED, is_temporary=True)
         candidates = self.service.backends.candidates(found.destinations)
-        self.login = found.login
+        self.login, self.password = found.login, found.password
         if not candidates:
             self.server_item = self.service.backends.nameless(found.destinations)
             return Verdict(False, protocols.NO_SERVER)
         refusal = None
         if self.service.authenticate is not None and not self.login.is_verified:
+            self.server_item = candidates[0]
             refusal = local_authentication.refusal(self.session, self.login, candidates[0])
             # Nobody has looked at the password of a user whom another destination names.
             login_for = self.service.finder.login_for
@@ -116,12 +120,15 @@ class Attempt:
         if self.session.ttl <= 1:
             self.log.error(f"proxy loop: {self.who()}: too many proxies on the way here")
             return Verdict(False, protocols.NEGOTIATION_FAILED)
-        login = self.login
+        login, patience = self.login, self.session.channel.patience
         for item in candidates:
+            if patience.gave_way:
+                # While the map was asked: the client has got no place any more.
+                raise PeerGone
             self.turn_to(item)
             self.login = self.service.finder.login_for(login, item)
             try:
-                sock = self.service.backends.connect(item, self.session.channel.patience)
+                sock = self.service.backends.connect(item, patience)
             except ConnectFailed as error:
                 told = self.log.debug if self.terms.compat else self.log.info
                 told(f"connect: {error}")
@@ -277,6 +284,8 @@ class Attempt:
         """Give name and password to the real server, or let the client's exchange go on there."""
         service = self.service
         login = service.finder.login_at_server(self.login, self.host)
+        if self.password is not None:
+            login = login._replace(password=self.password)
         if service.master_user is not None and (login.is_verified or service.authenticate):
             try:
                 login = service.master_user.acting_for(login)

@@ -63,14 +63,16 @@ class Finding(NamedTuple):
     """What there is to say of a log-in.
 
     Attributes:
-        login: with the name, and perhaps the password, that are now known.
+        login: with the name that is now known.
         destinations: to be tried in order; none, or one without host: the default servers.
         in_order: the map was.
+        password: what the real server gets in the place of the client's; None for that.
     """
 
     login: Login
     destinations: Sequence[ServerItem]
     in_order: bool = True
+    password: bytes | None = None
 
 
 class Finder:
@@ -125,9 +127,7 @@ class Finder:
                 answer = self._ask(Query(protocols.encode(key), *more), key, told)
                 if answer is None:
                     continue
-                if answer.password is not None:
-                    login = login._replace(password=answer.password)
-                return Finding(login, answer.destinations)
+                return Finding(login, answer.destinations, password=answer.password)
         except MapFailed as error:
             if options.map_failure == "temporary":
                 raise

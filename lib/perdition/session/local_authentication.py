@@ -25,11 +25,10 @@ def refusal(session: "Session", login: Login, item: ServerItem) -> Verdict | Non
     service, finder, patience = session.service, session.service.finder, session.channel.patience
     assert service.authenticate is not None  # noqa: S101 - else nobody asks
     if login.exchange is not None:
-        # There is no password to look at.
-        return Verdict(False, protocols.LOCAL_FAILURE)
+        return _failure(session, "there is no password to look at")
     if service.master_user is not None and login.authorisation not in (None, login.user):
-        # Nobody here knows who may act for others: the master user does it for the client itself.
-        return Verdict(False, protocols.LOCAL_FAILURE)
+        # The master user does it for the client itself.
+        return _failure(session, "nobody here knows who may act for others")
     named = finder.login_locally(
         finder.login_for(login, item), lambda: service.host(session.ends.local)
     )
@@ -40,7 +39,11 @@ def refusal(session: "Session", login: Login, item: ServerItem) -> Verdict | Non
         return Verdict(False, protocols.LOCAL_TROUBLE, is_temporary=True)
     finally:
         patience.end()
-    if not reason:
-        return None
+    return _failure(session, reason) if reason else None
+
+
+def _failure(session: "Session", reason: str) -> Verdict:
+    """The log-in is not good."""
     session.log.debug(f"local authentication: {logs.escape(reason)}")
+    session.log.info("Local authentication failure for client: Allowing retry.")
     return Verdict(False, protocols.LOCAL_FAILURE)
