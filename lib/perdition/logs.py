@@ -304,7 +304,7 @@ class Log:
     def _say_to_syslog(self, level: int, stamp: bytes, text: str) -> None:
         """A line for syslog; for the console where there is none, as LOG_CONS says."""
         assert self._backlog is not None  # noqa: S101 - syslog has one
-        octets = text.encode("utf-8", "replace")[:LINE_LIMIT]
+        octets = text.encode("utf-8", "surrogateescape")[:LINE_LIMIT]
         try:
             self._backlog.put(b"<%d>%b%b" % (FACILITIES[self.facility] | level, stamp, octets))
         except OSError:

@@ -100,6 +100,18 @@ DIALOGUES = [
         b"a NO AUTHENTICATE mechanism not supported, mate\r\n",
         None,
     ),
+    (
+        "imap4",
+        b"a AUTHENTICATE \r\n",
+        b"a NO AUTHENTICATE mechanism not supported, mate\r\n",
+        None,
+    ),
+    (
+        "imap4",
+        b"a AUTHENTICATE\r\n",
+        b"<3>a BAD Mate, try AUTHENTICATE <mechanism>\r\n",
+        None,
+    ),
     ("imap4", b"a STARTTLS\r\n", b"<3>a BAD STARTTLS disabled, mate\r\n", None),
     ("imap4", b"a LOGIN u p\r\n", b"", Login("u", b"p")),
     ("imap4", b'a LOGIN "u \\"x\\"" "p\\\\q"\r\n', b"", Login('u "x"', b"p\\q")),
@@ -184,7 +196,7 @@ DIALOGUES = [
         "sieve",
         plain("\N{ROMAN NUMERAL NINE}"),
         b"",
-        Login("\N{ROMAN NUMERAL NINE}", b"p"),
+        Login("IX", b"p"),
     ),
     (
         "sieve",

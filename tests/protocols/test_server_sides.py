@@ -193,12 +193,32 @@ def test_what_an_imap_server_says_of_its_own_accord_goes_to_the_client_whole() -
         ("imap4", b"* CAPABILITY X\r\nflim07 OK\r\n+\r\n+\r\n+\r\n"),
         ("imap4", b"* CAPABILITY X\r\nflim07 OK\r\n" + b"* OK\r\n" * 400),
         ("imap4", b"* X {999999999}\r\n"),
+        # Neither an answer to ID, where nothing was told, nor to the log-in.
+        ("imap4", b"* CAPABILITY X\r\nflim07 OK\r\n OK\r\n"),
+        ("imap4", b"* CAPABILITY X\r\nflim07 OK\r\n\r\n"),
+        # More than is to be kept for a client that is not logged in.
+        ("imap4", b"* CAPABILITY X\r\nflim07 OK\r\n" + b"* X {9999}\r\n%09999d\r\n" % 0 * 7),
+        ("pop3", b"+OK\r\n" + b"X\r\n" * 400),
+        ("pop3", b"+OK\r\n" + b"X" * 2000 + b"\r\n.\r\n"),
     ],
 )
 def test_nonsense_of_a_server_ends_the_dialogue(name: str, text: bytes) -> None:
     wire = Wire()
+    # One for which there is only SASL: POP3 has to ask for capabilities then.
+    login = LOGIN if name == "imap4" else LOGIN._replace(authorisation="bob")
+    with pytest.raises((ProtocolError, LineTooLong)):
+        play(side(name, wire).log_in(login), wire, [text])
+
+
+@pytest.mark.parametrize("answer", [b"flim08 FOO bar\r\n", b"flim08\r\n", b"flim08 NOT so\r\n"])
+def test_a_tagged_answer_that_is_none_is_no_refusal(answer: bytes) -> None:
+    """But for 2.2: else it would be a wrong password, for fail2ban as well."""
+    text = b"* CAPABILITY LITERAL+\r\nflim07 OK\r\n" + answer
     with pytest.raises(ProtocolError):
-        play(side(name, wire).log_in(LOGIN), wire, [text])
+        wire = Wire()
+        play(side("imap4", wire, compat=False).log_in(LOGIN), wire, [text])
+    wire = Wire()
+    assert play(side("imap4", wire).log_in(LOGIN), wire, [text]).status == protocols.REFUSED
 
 
 @pytest.mark.parametrize("name", SIDES)

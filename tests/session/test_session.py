@@ -384,6 +384,29 @@ def test_a_guess_is_in_the_log_before_the_pause_that_follows_it(tmp_path: Path) 
         stage.play('log status="failed: Could not connect to server"')
 
 
+@pytest.mark.parametrize(("library", "told"), [("libperditiondb_bdb.so.0", 1), ("cdb", 0)])
+def test_what_bdb_does_not_have_is_told_as_in_2_2(tmp_path: Path, library: str, told: int) -> None:
+    script = [f"option map_library {library}", "option query_key \\u,\\u@x", "map ann@x down"]
+    with staged(tmp_path / "log", script, 4096) as stage:
+        assert read_line(stage).startswith(b"+OK")
+        stage.client.sendall(b"USER ann\r\nPASS x\r\n")
+        read_line(stage)
+        stage.play("client< -ERR [SYS/TEMP] failed: Could not connect to server")
+        lines = stage.log.read_text().splitlines()
+        assert sum(each.endswith("]: No match for ann") for each in lines) == told
+
+
+def test_an_answer_before_its_question_is_not_shown_where_it_is_echoed(tmp_path: Path) -> None:
+    script = ["option protocol IMAP4", "option compat 2.2"]
+    for typed in (b"s3cr3t", b"s3cr3t ", b"s3cr3t word"):
+        with staged(tmp_path / "log", script, 4096) as stage:
+            assert read_line(stage).startswith(b"* OK")
+            stage.client.sendall(b"a AUTHENTICATE PLAIN\r\n" + typed + b"\r\n")
+            assert read_line(stage).startswith(b"a NO")
+            assert read_line(stage).startswith(b"s3cr3t BAD")
+    assert "s3cr3t" not in (tmp_path / "log").read_text()
+
+
 def test_a_name_that_is_too_long_is_not_looked_up(tmp_path: Path) -> None:
     name = "x" * 1025
     script = [f"map {name} mail1"]

@@ -183,7 +183,8 @@ class AddedOptions(GeneralOptions):
     unauthenticate: bool = flag(
         "Let clients take their log-in back where the real server announces UNAUTHENTICATE (RFC "
         "8437, RFC 5804), and log in there as somebody else, past the map and the log. Without it "
-        "such a command ends the session. It is not announced with the log-in in any case."
+        "such a command ends the session, and so does a line of a message that looks like one. It "
+        "is not announced with the log-in in any case."
     )
     compat: str = option(
         "",

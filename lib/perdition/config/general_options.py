@@ -39,8 +39,8 @@ class GeneralOptions:
     authenticate_timeout: int = option(
         1800,
         kinds.SECONDS,
-        "Longest wait for each line of the client or the real server before the log-in is "
-        "complete; 0 for no limit.",
+        "Longest wait for the client or the real server to say something more, before the log-in "
+        "is complete; 0 for no limit. login_timeout is for all waits together.",
         metavar="SECONDS",
         mask=(1, 0x10),
     )

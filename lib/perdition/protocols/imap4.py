@@ -37,8 +37,8 @@ QUOTED = re.compile(rb'"((?:[^"\\]|\\.)*)"', re.DOTALL)
 LITERAL = re.compile(rb"\{(\d{1,20})(\+?)\}")
 # ... at the end of a line, where it does not wait for us (RFC 7888)
 LITERAL_AHEAD = re.compile(rb"\{(\d{1,20})\+\}$")
-# mechanism [SP initial-resp], as octets that are no blanks
-AUTHENTICATE = re.compile(rb"[^ ]+(?: [^ ]+)?")
+# mechanism [SP initial-resp], as octets that are no blanks; a mechanism without a name is one
+AUTHENTICATE = re.compile(rb"(?:[^ ]+(?: [^ ]+)?)?")
 WITHOUT_ARGUMENT = (b"NOOP", b"CAPABILITY", b"LOGOUT", b"STARTTLS")
 
 
@@ -90,8 +90,10 @@ class ClientSide:
                 case _ if not TAG.fullmatch(tag):
                     self._sorry(b"* BAD Invalid tag, mate")
                 case b"":
+                    # What is echoed here may be an answer that came before its question.
                     self._sorry(
-                        b"%b BAD %b command, mate" % (tag, b"Null" if space else b"Missing")
+                        b"%b BAD %b command, mate" % (tag, b"Null" if space else b"Missing"),
+                        secret=True,
                     )
                 case _ if space_after and command in WITHOUT_ARGUMENT:
                     self._sorry(
@@ -116,8 +118,10 @@ class ClientSide:
                 case b"STARTTLS":
                     say(tag + b" OK Begin TLS negotiation now")
                     return TlsWanted()
-                case b"AUTHENTICATE" if AUTHENTICATE.fullmatch(argument) and (
-                    b" " not in argument or self.terms.mechanisms
+                case b"AUTHENTICATE" if (
+                    space_after
+                    and AUTHENTICATE.fullmatch(argument)
+                    and (b" " not in argument or self.terms.mechanisms)
                 ):
                     if login := (yield from self._authenticate(*argument.split(b" "))):
                         return login
@@ -137,7 +141,7 @@ class ClientSide:
                         self._sorry(tag + b" BAD Mate, try LOGIN <username> <passwd>")
                         left = error.rest
                 case _:
-                    self._sorry(tag + b" BAD Unrecognised command, mate")
+                    self._sorry(tag + b" BAD Unrecognised command, mate", secret=True)
             if left.endswith(b"+}"):
                 yield from self._read_over(left)
 
@@ -177,9 +181,9 @@ class ClientSide:
         code = codes.code_for(verdict, codes.IMAP4, must_start_tls=must_start)
         return b"[%b] " % code if code else b""
 
-    def _sorry(self, line: bytes) -> None:
+    def _sorry(self, line: bytes, *, secret: bool = False) -> None:
         self.wire.pause()
-        self.wire.say(line)
+        self.wire.say(line, secret=secret)
 
     def _read_over(self, line: bytes) -> Talk[None]:
         """Read what belongs to a refused command, of which this is a line: no commands are in it.

@@ -29,20 +29,21 @@ from perdition.protocols.announcement import (
     UNKNOWN,
     Announcement,
     announcement,
+    may_send_at_once,
 )
 from perdition.protocols.client_identity import NOBODY, Introduction
 from perdition.protocols.imap4 import LINE_LIMIT
 from perdition.protocols.wire import Wire
 
-RESPONSE_LITERAL_LIMIT = 65536
+# Octets: of a response with literals, and of all that is kept for the client.
+RESPONSE_LIMIT = 65536
 UNTAGGED_LIMIT = 256
 # A literal of the server, which waits for nothing
 LITERAL_AHEAD = re.compile(rb"\{(\d{1,20})\}$")
+NO_OR_BAD = re.compile(rb"(?:NO|BAD)(?: |$)", re.IGNORECASE)
 ID_RESPONSE = re.compile(rb"\* ID(?: |$)", re.IGNORECASE)
 TAG_CHARACTERS = string.digits + string.ascii_lowercase + string.ascii_uppercase
 TAGS = tuple(f"flim{a}{b}".encode() for a in TAG_CHARACTERS for b in TAG_CHARACTERS)
-# RFC 7888 section 5: what LITERAL- lets be sent without being waited for.
-LITERAL_MINUS_LIMIT = 4096
 # Printable ASCII: servers differ in what else they take in a quoted string.
 QUOTABLE = re.compile(rb"[\x20-\x7e]*")
 # Name and password together, in octets: Dovecot 2.3 reads LOGIN into 1024, AUTHENTICATE into 8192.
@@ -82,6 +83,8 @@ class ServerSide:
         self.announced: frozenset[bytes] = frozenset()
         # Of the log-in.
         self.tag = b""
+        # Octets.
+        self.handed_on = 0
         # What the server has announced meanwhile, and the client has been told.
         self.announced_more: Announcement | None = None
 
@@ -343,7 +346,7 @@ class ServerSide:
                 return Challenge(response[1:].lstrip(b" "))
             if not response.startswith(b"* "):
                 got, _space, line = response.partition(b" ")
-                if got == self.id_tag:
+                if self.id_tag and got == self.id_tag:
                     self.id_tag = b""
                     self.was_told = line.split(b" ", 1)[0].upper() == b"OK"
                     continue
@@ -351,6 +354,8 @@ class ServerSide:
                     raise ProtocolError("answer with another tag")
                 if line[:3].upper() in (b"OK ", b"OK"):
                     return Verdict(True, protocols.OK, line)
+                if not (self.terms.compat or NO_OR_BAD.match(line)):
+                    raise ProtocolError("an answer that is none")
                 return Verdict(False, protocols.REFUSED, line, code=codes.code_in(line))
             if announced := CAPABILITY_RESPONSE.match(response):
                 self.announced_more = announcement(announced[1] or b"")
@@ -360,7 +365,13 @@ class ServerSide:
         raise ProtocolError("no end of untagged responses")
 
     def _hand_on(self, response: bytes) -> None:
-        """Tell the client what the server says of its own accord; its leave is not ours."""
+        """Tell the client what the server says of its own accord; its leave is not ours.
+
+        It is kept until the dialogue is over.
+        """
+        self.handed_on += len(response)
+        if self.handed_on > RESPONSE_LIMIT:
+            raise ProtocolError("too much is said before the log-in is answered")
         if self.terms.compat or response[2:5].upper() != b"BYE":
             self.client.say(response)
 
@@ -374,12 +385,12 @@ class ServerSide:
         # The end of a literal and what follows it do not make another one.
         while line.endswith(b"}") and (literal := LITERAL_AHEAD.search(line)):
             size = int(literal[1])
-            if size + len(response) > RESPONSE_LITERAL_LIMIT:
+            if size + len(response) > RESPONSE_LIMIT:
                 raise ProtocolError("literal too long")
             octets = yield from self.wire.read_exactly(size)
             line = yield from self.wire.read_line(LINE_LIMIT)
             response += b"\r\n" + octets + line
-            if len(response) > RESPONSE_LITERAL_LIMIT:
+            if len(response) > RESPONSE_LIMIT:
                 raise ProtocolError("response too long")
         return response
 
@@ -387,11 +398,3 @@ class ServerSide:
 def may_quote(login: Login) -> bool:
     """Whether LOGIN can be said in quoted strings: what is in them is ASCII, and no controls."""
     return QUOTABLE.fullmatch(encode(login.user) + login.password) is not None
-
-
-def may_send_at_once(login: Login, words: frozenset[bytes]) -> bool:
-    """Whether the literals of LOGIN need not be waited for (RFC 7888)."""
-    if b"LITERAL+" in words:
-        return True
-    longest = max(len(encode(login.user)), len(login.password))
-    return b"LITERAL-" in words and longest <= LITERAL_MINUS_LIMIT

@@ -29,7 +29,7 @@ from perdition.protocols.wire import Wire
 LINE_LIMIT = 16384
 LITERAL_LIMIT = 4096
 QUOTED_LIMIT = 1024
-CAPABILITY_LIMIT = 256
+CAPABILITY_LIMIT = 64
 # Of a command; XCLIENT has six.
 ARGUMENTS_LIMIT = 64
 

@@ -29,7 +29,8 @@ from perdition.protocols.wire import Wire
 
 # RFC 2449 section 4 has 255 octets a command line; people's passwords are longer.
 LINE_LIMIT = 16384
-CAPA_LIMIT = 256
+# Lines of a list of capabilities, and octets of one: RFC 2449 section 4 has 512.
+CAPA_LIMIT, CAPA_LINE_LIMIT = 256, 1024
 COMMAND_SIZE = 4
 # RFC 2449 section 4, the end of the line included: what a longer line has is sent when asked for.
 COMMAND_LIMIT = 255
@@ -351,7 +352,7 @@ class ServerSide:
         words: list[bytes] = []
         if not _is_ok(answer):
             return words
-        while (line := (yield from self.wire.read_line(LINE_LIMIT))) != b".":
+        while (line := (yield from self.wire.read_line(CAPA_LINE_LIMIT))) != b".":
             words.append(line.upper())
             if len(words) > CAPA_LIMIT:
                 raise ProtocolError("no end of the capability list")

@@ -275,7 +275,8 @@ def take_plain(message: bytes) -> Login:
     user, password, *garbage = rest
     if garbage:
         raise BadResponse("Trailing garbage in challenge, mate")
-    return Login(checked(user), password, checked(authorisation) if authorisation else None)
+    name, other = decode(user), decode(authorisation)
+    return Login(prepared(name), password, prepared(other) if other else None)
 
 
 def take_oauthbearer(message: bytes) -> Login:

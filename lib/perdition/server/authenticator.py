@@ -68,6 +68,8 @@ class Authenticator:
             forget: closes there what is no business of it.
         """
         self.pid = 0
+        if os.geteuid() != 0:
+            self._log.info("Warning: not invoked as root, local authentication may fail")
         signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         try:
             pid = os.fork()

@@ -13,10 +13,10 @@ from perdition.config.kinds import SslMode
 from perdition.config.options import DEFAULTS, Options
 from perdition.config.render import dump
 from perdition.identity import NameRules
-from perdition.logs import DEBUG, ERROR, INFO, Log
+from perdition.logs import DEBUG, ERROR, INFO, Log, escape
 from perdition.maps import Map, MapSettings
 from perdition.maps.cache import Cached
-from perdition.maps.choice import open_map
+from perdition.maps.choice import map_name, open_map
 from perdition.parameters import Parameters, parse_rule
 from perdition.protocols import Terms, sasl
 from perdition.session.finding import Finder
@@ -139,6 +139,13 @@ def usable_mechanisms(options: Options) -> tuple[str, ...]:
     )
 
 
+def tell_misses(options: Options, log: Log) -> Callable[[str], None] | None:
+    """What is told of keys that the map does not have: of bdb alone, as in 2.2."""
+    if map_name(options.map_library) != "bdb":
+        return None
+    return lambda key: log.info(f"No match for {escape(key)}")
+
+
 def make_service(
     options: Options,
     log: Log,
@@ -167,7 +174,7 @@ def make_service(
         terms=make_terms(options),
         log=log,
         rules=rules,
-        finder=Finder(options, rules, find, log),
+        finder=Finder(options, rules, find, log, tell_misses(options, log)),
         backends=Backends(
             tuple(
                 net.parse_destination(each, net.DELIMITER, options.outgoing_port)._replace(user="")

@@ -78,10 +78,27 @@ class Finding(NamedTuple):
 class Finder:
     """Finds the real servers for log-ins, by options and map; nothing in it changes."""
 
-    __slots__ = ("_by_user", "_find", "_log", "_options", "_protocol", "_rules")
+    __slots__ = ("_by_user", "_find", "_log", "_missed", "_options", "_protocol", "_rules")
 
-    def __init__(self, options: Any, rules: NameRules, find: Map, log: Log) -> None:
+    def __init__(
+        self,
+        options: Any,
+        rules: NameRules,
+        find: Map,
+        log: Log,
+        missed: Callable[[str], None] | None = None,
+    ) -> None:
+        """A finder.
+
+        Args:
+            options: the options in force.
+            rules: what is done to user names.
+            find: the map.
+            log: told about trouble.
+            missed: told of each key that the map does not have.
+        """
         self._options = options
+        self._missed = missed
         self._by_user: bool = options.route_by == "authentication"
         self._protocol: str = options.protocol
         self._rules = rules
@@ -126,6 +143,8 @@ class Finder:
             for key in self._keys(name, ends) if options.query_key else (name,):
                 answer = self._ask(Query(protocols.encode(key), *more), key, told)
                 if answer is None:
+                    if self._missed is not None:
+                        self._missed(key)
                     continue
                 return Finding(login, answer.destinations, password=answer.password)
         except MapFailed as error:
