@@ -24,7 +24,7 @@ LAYERS = [
     {"session"},
     {"protocols", "identity", "maps", "backends", "relay", "config"},
     {"net", "tls", "logs", "grammar", "certificates", "patience", "pam", "parameters"},
-    {"outlets"},
+    {"outlets", "threads"},
 ]
 # config declares what the others are given, in their words.
 EXTRA = {("server", "config"), ("cli", "config"), ("relay", "logs")}

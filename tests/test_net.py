@@ -147,3 +147,35 @@ def test_addresses_are_in_networks() -> None:
     assert all(each in networks for each in ("192.0.2.7", "2001:db8::7", "127.0.0.1"))
     assert not any(each in networks for each in ("192.0.3.7", "fe80::7%lo", "127.0.0.2", "", "x"))
     assert "127.0.0.1" not in net.Networks([])
+
+
+@pytest.fixture
+def slow_resolver(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """One that does not answer while the test runs."""
+    release = threading.Event()
+
+    def getaddrinfo(*_arguments: object, **_more: object) -> list[object]:
+        release.wait(60)
+        return []
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    yield
+    release.set()
+
+
+@pytest.mark.usefixtures("slow_resolver")
+def test_the_resolver_is_not_waited_for_longer_than_a_session_may() -> None:
+    patience = Patience(-1, 0.2)
+    with pytest.raises(ConnectFailed, match=r"mail:143: the resolver: not within 0\.\d+ s"):
+        net.connect("mail", "143", 0, patience, keepalive=False)
+    with pytest.raises(ConnectFailed, match=r"not within 0\.1 s"):
+        net.connect("mail", "143", 0.1, Patience(-1, 0), keepalive=False)
+
+
+@pytest.mark.usefixtures("slow_resolver")
+def test_who_gives_way_does_not_wait_for_the_resolver() -> None:
+    with socket.socket() as client:
+        patience = Patience(client.fileno(), 3600)
+        threading.Timer(0.1, patience.cut).start()
+        with pytest.raises(ConnectFailed, match="the resolver: "):
+            net.connect("mail", "143", 0, patience, keepalive=False)

@@ -3,22 +3,32 @@
 import contextlib
 import functools
 import ipaddress
+import math
 import socket
+import time
 from collections.abc import Container, Iterable, Sequence
 from typing import NamedTuple
 
 from perdition import parameters
 from perdition.parameters import Parameters
 from perdition.patience import Patience
+from perdition.threads import IsOver, Threads, TookTooLong
 
 # Between user and host in options: 2.2 took the domain_delimiter that it had read until then. The
 # user means nothing there.
 DELIMITER = "@"
 MOST_PORT = 65535
+# What a process asks the resolver at the same time, at most.
+MOST_ASKED = 64
+_resolvers = Threads(MOST_ASKED, "resolver")
 
 
 class ConnectFailed(Exception):
     """No address of a host could be reached."""
+
+
+class NameUnknown(Exception):
+    """The resolver does not say what the name of an address is."""
 
 
 class BadItem(ValueError):
@@ -141,13 +151,28 @@ class Networks:
         return any(address in each for each in self._networks)
 
 
-def resolve(host: str, port: str) -> Sequence[tuple[int, tuple[object, ...]]]:
+def resolve(
+    host: str, port: str, seconds: float | None = None, is_over: IsOver | None = None
+) -> Sequence[tuple[int, tuple[object, ...]]]:
     """Families and socket addresses of host and port, in the resolver's order.
 
+    Args:
+        host: a name or an address.
+        port: a number or the name of a service.
+        seconds: how long the resolver may take; None for its own limits.
+        is_over: whether nobody wants to know it any more.
+
     Raises:
-        ConnectFailed: host or port is not known.
+        ConnectFailed: host or port is not known, or not in time.
     """
-    return numeric(host, port) if port.isdigit() and is_address(host) else asked(host, port)
+    if port.isdigit() and is_address(host):
+        return numeric(host, port)
+    if seconds is None:
+        return asked(host, port)
+    try:
+        return _resolvers.call(lambda: asked(host, port), seconds, is_over)
+    except TookTooLong as error:
+        raise ConnectFailed(f"{host}:{port}: the resolver: {error}") from error
 
 
 def asked(host: str, port: str) -> Sequence[tuple[int, tuple[object, ...]]]:
@@ -174,7 +199,7 @@ def connect(
     Args:
         host: a name or an address.
         port: a number or the name of a service.
-        seconds: for each address, 0 for the kernel's own limit.
+        seconds: for each address, and for the resolver; 0 for their own limits.
         patience: ends a wait that is too long.
         keepalive: set SO_KEEPALIVE.
 
@@ -182,7 +207,7 @@ def connect(
         ConnectFailed: none answered; the text has the last reason.
     """
     reason = "no address"
-    for family, address in resolve(host, port):
+    for family, address in _resolve_for(host, port, seconds, patience):
         try:
             sock = socket.socket(family, socket.SOCK_STREAM)
         except OSError as error:
@@ -205,6 +230,17 @@ def connect(
     raise ConnectFailed(f"{host}:{port}: {reason}")
 
 
+def _resolve_for(
+    host: str, port: str, seconds: float, patience: Patience
+) -> Sequence[tuple[int, tuple[object, ...]]]:
+    """The addresses, as long as the session may wait for them."""
+    if port.isdigit() and is_address(host):
+        return numeric(host, port)
+    left = min(seconds or math.inf, max(patience.deadline - time.monotonic(), 0))
+    limit = None if left == math.inf else left
+    return resolve(host, port, limit, lambda: patience.gave_way)
+
+
 def peer_host(sock: socket.socket) -> str:
     """The address that a connection goes to; empty where it has been broken already."""
     try:
@@ -213,12 +249,17 @@ def peer_host(sock: socket.socket) -> str:
         return ""
 
 
-def host_name(address: str) -> str:
+def host_name(address: str, seconds: float) -> str:
     """The name of an address of ours; the address itself where it has none.
 
-    The resolver is asked without a deadline of ours: its own (resolv.conf) counts.
+    Args:
+        address: without a port.
+        seconds: how long the resolver may take.
+
+    Raises:
+        NameUnknown: it does not say, or not in time.
     """
     try:
-        return socket.getnameinfo((address, 0), 0)[0]
-    except OSError:
-        return address
+        return _resolvers.call(lambda: socket.getnameinfo((address, 0), 0)[0], seconds)
+    except (OSError, TookTooLong) as error:
+        raise NameUnknown(f"the resolver does not name {address}: {error}") from error

@@ -214,8 +214,8 @@ def test_nonsense_of_a_server_ends_the_dialogue(name: str, text: bytes) -> None:
 def test_a_tagged_answer_that_is_none_is_no_refusal(answer: bytes) -> None:
     """But for 2.2: else it would be a wrong password, for fail2ban as well."""
     text = b"* CAPABILITY LITERAL+\r\nflim07 OK\r\n" + answer
+    wire = Wire()
     with pytest.raises(ProtocolError):
-        wire = Wire()
         play(side("imap4", wire, compat=False).log_in(LOGIN), wire, [text])
     wire = Wire()
     assert play(side("imap4", wire).log_in(LOGIN), wire, [text]).status == protocols.REFUSED

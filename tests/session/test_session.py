@@ -8,7 +8,7 @@ import pytest
 from perdition import logs
 from perdition.logs import Log
 from perdition.maps import Answer, MapFailed, Query
-from perdition.net import ServerItem
+from perdition.net import NameUnknown, ServerItem
 from perdition.protocols import Login
 from perdition.session.finding import allowed
 from perdition.session.service import MasterUser
@@ -405,6 +405,28 @@ def test_an_answer_before_its_question_is_not_shown_where_it_is_echoed(tmp_path:
             assert read_line(stage).startswith(b"a NO")
             assert read_line(stage).startswith(b"s3cr3t BAD")
     assert "s3cr3t" not in (tmp_path / "log").read_text()
+
+
+@pytest.mark.parametrize("state", ["servername_lookup", "remote_login"])
+def test_no_domain_is_made_up_where_the_resolver_does_not_say_it(
+    tmp_path: Path, state: str
+) -> None:
+    with staged(tmp_path / "log", [f"option add_domain {state}"], 4096) as stage:
+
+        def host(_address: str) -> str:
+            raise NameUnknown("the resolver says nothing")
+
+        object.__setattr__(stage.session.service, "host", host)
+        assert read_line(stage).startswith(b"+OK")
+        stage.client.sendall(b"USER ann\r\nPASS x\r\n")
+        read_line(stage)
+        if state == "remote_login":
+            stage.play("server> +OK ready")
+        stage.play("client< -ERR [SYS/TEMP] failed: Map out of order")
+        stage.play(
+            'log Fatal error manipulating username for client "10.0.0.7": '
+            "the resolver says nothing"
+        )
 
 
 def test_a_name_that_is_too_long_is_not_looked_up(tmp_path: Path) -> None:

@@ -11,10 +11,10 @@ from types import CodeType, ModuleType
 from typing import Any
 
 from perdition.maps import Answer, MapFailed, MapSettings, Query, check_item, shown
-from perdition.maps.threads import Threads, TookTooLong
 from perdition.net import ServerItem
 from perdition.parameters import Parameters
 from perdition.protocols import decode, encode
+from perdition.threads import Threads, TookTooLong
 
 # What may come out of code that is not ours. It may want to end the process, and may not.
 ANYTHING = (Exception, SystemExit)

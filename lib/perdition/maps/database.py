@@ -9,7 +9,7 @@ from sqlalchemy.engine import Connection, Engine
 from perdition.maps import MapSettings
 from perdition.maps.sql_engine import is_not_a_key, is_of_the_query, reason
 from perdition.maps.sql_statement import Row, Statement
-from perdition.maps.threads import Threads
+from perdition.threads import Threads
 
 # A database that did not answer is asked after the others for so many seconds.
 AVOID_SECONDS = 10

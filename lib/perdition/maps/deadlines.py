@@ -15,10 +15,7 @@ from typing import Any
 
 from perdition import net
 from perdition.maps import MapFailed
-from perdition.maps.threads import Threads, TookTooLong
 
-# Names of hosts that a process has looked up at the same time, at most.
-RESOLVERS = 8
 # Connections are kept: a firewall is not to forget them, nor we to miss that the other end has.
 OPTIONS = (
     (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
@@ -36,8 +33,6 @@ class Moment(threading.local):
 
 
 _this = Moment()
-# A name may take the resolver longer than we have got.
-_resolvers = Threads(RESOLVERS, "resolver")
 
 
 @contextlib.contextmanager
@@ -177,13 +172,9 @@ def resolve(host: str, port: str) -> Sequence[tuple[int, object]]:
         OSError: there are none, or not in time.
     """
     try:
-        if net.is_address(host):
-            return net.resolve(host, port)
-        return _resolvers.call(lambda: net.resolve(host, port), left())
+        return net.resolve(host, port, left())
     except net.ConnectFailed as error:
         raise OSError(str(error)) from error
-    except TookTooLong as error:
-        raise TimeoutError(f"looking up {host}: {error}") from error
 
 
 def tls_context(ca: str) -> ssl.SSLContext:

@@ -186,7 +186,7 @@ def connect(server: Server, until: float) -> socket.socket:
     """
     if server.path:
         return connected(socket.AF_UNIX, server.path, until)
-    addresses = net.resolve(server.host, server.port)
+    addresses = net.resolve(server.host, server.port, seconds_to(until))
     for number, (family, address) in enumerate(addresses):
         left = len(addresses) - number
         try:

@@ -2,8 +2,8 @@
 
 from perdition.maps import MapFailed, MapSettings, Query
 from perdition.maps.libnsl import NisError, default_domain, library, match
-from perdition.maps.threads import Threads, TookTooLong
 from perdition.protocols import encode
+from perdition.threads import Threads, TookTooLong
 
 DEFAULT = "user_mail_server"
 

@@ -151,7 +151,10 @@ class Inquiry:
         return backends.by_address(item, str(address[0]))
 
     def _host(self) -> str:
-        return self.service.host(LOOPBACK)
+        try:
+            return self.service.host(LOOPBACK)
+        except net.NameUnknown:
+            return LOOPBACK
 
     def _trouble(self, item: ServerItem) -> str:
         """Why there would be no TLS with the real server, as far as files say."""

@@ -1,10 +1,9 @@
 """What the options mean for sessions: made once, before the workers are forked."""
 
-import functools
 import hashlib
 import os
+import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 from perdition import net
@@ -26,6 +25,10 @@ from perdition.tls.handshakes import Listening
 
 CAPABILITY = {"POP3": "pop_capability", "IMAP4": "imap_capability"}
 MOST_PASSWORD = 1024
+# Our own addresses; those that a proxy before us names count as such.
+MOST_NAMES = 256
+# How long the resolver may take for the name of one, and is left alone where it has failed.
+NAME_SECONDS, UNKNOWN_SECONDS = 5, 10
 # What 2.2 has of SASL.
 COMPAT_MECHANISMS = {"MANAGESIEVE": ("PLAIN",)}
 
@@ -48,22 +51,52 @@ def token(options: Options) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:8]
 
 
-@dataclass(frozen=True, slots=True)
 class Names:
-    """Names of our own addresses, each looked up once."""
+    """Names of our own addresses: each is known from then on, but what the resolver fails at.
 
-    options: Options
+    What threads do to the dictionaries is whole: no lock is needed.
+    """
+
+    def __init__(self, options: Options) -> None:
+        self._options = options
+        self._known: dict[str, str] = {}
+        # The moments until which it is not asked again.
+        self._unknown: dict[str, float] = {}
 
     def banner(self, address: str) -> str:
         """What the greeting calls us (reference: protocols.md section 1.5)."""
-        if self.options.no_bind_banner or not address:
+        if self._options.no_bind_banner or not address:
             return node_name()
-        return address if self.options.no_lookup else self.host(address)
+        if self._options.no_lookup:
+            return address
+        try:
+            return self.host(address)
+        except net.NameUnknown:
+            return address
 
-    @staticmethod
-    @functools.lru_cache(maxsize=256)
-    def host(address: str) -> str:
-        return net.host_name(address)
+    def host(self, address: str) -> str:
+        """The name of one of our addresses.
+
+        Raises:
+            NameUnknown: the resolver does not say, or did not a moment ago.
+        """
+        name = self._known.get(address)
+        return self._ask(address) if name is None else name
+
+    def _ask(self, address: str) -> str:
+        if time.monotonic() < self._unknown.get(address, 0):
+            raise net.NameUnknown(f"the resolver did not name {address} a moment ago")
+        if len(self._known) + len(self._unknown) >= MOST_NAMES:
+            self._known.clear()
+            self._unknown.clear()
+        try:
+            name = net.host_name(address, NAME_SECONDS)
+        except net.NameUnknown:
+            self._unknown[address] = time.monotonic() + UNKNOWN_SECONDS
+            raise
+        self._unknown.pop(address, None)
+        self._known[address] = name
+        return name
 
 
 def configured_map(options: Options, option: str, tell: Callable[[str], None]) -> Map:

@@ -64,8 +64,14 @@ class Attempt:
         Raises:
             Closed: the client's connection ends with this.
         """
-        outcome = self.carry_out()
         session = self.session
+        outcome: Verdict | Established
+        try:
+            outcome = self.carry_out()
+        except net.NameUnknown as error:
+            client = session.ends.client
+            self.log.error(f'Fatal error manipulating username for client "{client}": {error}')
+            outcome = Verdict(False, protocols.MAP_FAILED, is_temporary=True)
         if isinstance(outcome, Verdict):
             # Before the pause: who guesses may have gone when it is over.
             self.log_auth(outcome.status)

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from perdition.maps.threads import Threads, TookTooLong
+from perdition.threads import Threads, TookTooLong
 from support.processes import wait_until
 
 MOST = 3

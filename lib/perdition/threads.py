@@ -1,7 +1,7 @@
 """Threads for work that may hang: whoever wants it done waits for as long as it likes."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from queue import SimpleQueue
 from time import monotonic
@@ -9,6 +9,11 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 Job = tuple[Future[Any], Callable[[], Any]]
+
+
+IsOver = Callable[[], bool]
+# How often somebody who waits is asked whether that is over.
+LOOK_SECONDS = 0.25
 
 
 class TookTooLong(Exception):
@@ -38,22 +43,25 @@ class Threads:
         self._idle = 0
         self._is_closed = False
 
-    def call(self, work: Callable[[], T], seconds: float | None) -> T:
+    def call(
+        self, work: Callable[[], T], seconds: float | None, is_over: IsOver | None = None
+    ) -> T:
         """Have work done.
 
         Args:
             work: what to call.
             seconds: how long to wait for it, and before that for a thread; None for no limit.
+            is_over: whether nobody wants it any more; asked from time to time.
 
         Returns:
             What the work returns.
 
         Raises:
-            TookTooLong: it took longer.
+            TookTooLong: it took longer, or nobody wanted it any more.
             BaseException: what the work raises.
         """
         deadline = None if seconds is None else monotonic() + seconds
-        if not self._free.acquire(timeout=seconds):
+        if not any(self._free.acquire(timeout=each) for each in waits(deadline, is_over)):
             raise TookTooLong(f"all {self._most} threads are at work")
         job: Future[T] = Future()
         try:
@@ -62,10 +70,16 @@ class Threads:
             self._free.release()
             raise
         self._jobs.put((job, work))
-        try:
-            error = job.exception(None if deadline is None else max(0, deadline - monotonic()))
-        except TimeoutError as silent:
-            raise TookTooLong(f"not within {seconds:g} s") from silent
+        for each in waits(deadline, is_over):
+            try:
+                error = job.exception(each)
+            except TimeoutError:
+                continue
+            break
+        else:
+            raise TookTooLong(
+                "nobody waits for it any more" if seconds is None else f"not within {seconds:g} s"
+            )
         if error is not None:
             raise error
         return job.result()
@@ -99,3 +113,20 @@ class Threads:
             self._free.release()
             if self._is_closed:
                 return
+
+
+def waits(deadline: float | None, is_over: IsOver | None) -> Iterator[float | None]:
+    """The waits that make up one until a moment, which is over when somebody says so.
+
+    Args:
+        deadline: the moment; None for no limit.
+        is_over: whether it is over already; None where nobody can say so.
+    """
+    while is_over is None or not is_over():
+        left = None if deadline is None else max(deadline - monotonic(), 0)
+        if is_over is None:
+            yield left
+            return
+        yield LOOK_SECONDS if left is None else min(left, LOOK_SECONDS)
+        if left == 0:
+            return
