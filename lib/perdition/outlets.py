@@ -54,24 +54,23 @@ class Syslog:
 
     def _send(self, line: bytes, flags: int) -> None:
         sock = self._sock
-        if sock is not None:
+        if sock is None:
+            sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
             try:
-                sock.send(line, flags)
-            except BlockingIOError:
+                sock.connect(SYSLOG)
+            except BaseException:
+                sock.close()
                 raise
-            except OSError:
-                # It was started anew: there is another one of that name.
-                self.close()
-            else:
-                return
-        sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+            self._sock = sock
         try:
+            sock.send(line, flags)
+        except BlockingIOError:
+            raise
+        except OSError:
+            # It was started anew: there is another one of that name. The socket stays, for another
+            # thread may be about to send on its number.
             sock.connect(SYSLOG)
             sock.send(line, flags)
-        except BaseException:
-            sock.close()
-            raise
-        self._sock = sock
 
 
 class Stream:

@@ -424,8 +424,7 @@ def test_no_domain_is_made_up_where_the_resolver_does_not_say_it(
             stage.play("server> +OK ready")
         stage.play("client< -ERR [SYS/TEMP] failed: Map out of order")
         stage.play(
-            'log Fatal error manipulating username for client "10.0.0.7": '
-            "the resolver says nothing"
+            'log Fatal error manipulating username for client "10.0.0.7": the resolver says nothing'
         )
 
 

@@ -5,11 +5,11 @@ from typing import Any
 
 from perdition import net
 from perdition.config import ConfigError
-from perdition.config.kinds import PROTO_VERSIONS
 from perdition.config.options import DEFAULTS, Options
 from perdition.config.settings import Given, Level
 from perdition.identity import State
 from perdition.parameters import BadParameters
+from perdition.tls import PROTO_VERSIONS
 
 ORDER = list(PROTO_VERSIONS)
 SIDES = ("listen", "outgoing")

@@ -16,6 +16,7 @@ from perdition.identity import AddDomain, State, check_key_format
 from perdition.net import MOST_PORT, may_be_port
 from perdition.parameters import BadParameters, check_pattern, parse_rule
 from perdition.protocols.sasl import MECHANISMS
+from perdition.tls import PROTO_VERSIONS
 
 T = TypeVar("T")
 MOST = 2**31 - 1
@@ -29,14 +30,6 @@ STATES = {
     "all": set(State),
 }
 PROTOCOLS = ("POP3", "IMAP4", "POP3S", "IMAP4S", "MANAGESIEVE")
-# Lowest first. No library of today has SSLv3: who names it gets the lowest there is.
-PROTO_VERSIONS = {
-    "sslv3": ssl.TLSVersion.MINIMUM_SUPPORTED,
-    "tlsv1": ssl.TLSVersion.TLSv1,
-    "tlsv1.1": ssl.TLSVersion.TLSv1_1,
-    "tlsv1.2": ssl.TLSVersion.TLSv1_2,
-    "tlsv1.3": ssl.TLSVersion.TLSv1_3,
-}
 LOG_PASSWD = ("never", "fail", "ok", "always")
 MAP_FAILURE = ("temporary", "default_server")
 ROUTE_BY = ("authorisation", "authentication")

@@ -6,8 +6,9 @@ from perdition.config import kinds
 from perdition.config.added_options import AddedOptions
 from perdition.config.ssl_mode import SslMode
 from perdition.config.table import TLS, flag, option
+from perdition.tls import PROTO_VERSIONS
 
-VERSIONS = ", ".join(kinds.PROTO_VERSIONS)
+VERSIONS = ", ".join(PROTO_VERSIONS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

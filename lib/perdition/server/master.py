@@ -127,7 +127,7 @@ class Master:
             raise StartFailed(str(error)) from error
         try:
             self._bind()
-        except StartFailed:
+        except BaseException:
             self.pid_file.remove()
             raise
         if self.options.is_foreground:

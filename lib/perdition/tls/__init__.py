@@ -5,6 +5,16 @@ keys and all workers share one key for session tickets. Every file is read then 
 read the certificate authorities for every connection, as the unprivileged user.
 """
 
+import ssl
+
+# The words of ssl_*_proto_version, lowest first. No library of today has SSLv3: who names it gets the lowest there is.
+PROTO_VERSIONS = {
+    "sslv3": ssl.TLSVersion.MINIMUM_SUPPORTED,
+    "tlsv1": ssl.TLSVersion.TLSv1,
+    "tlsv1.1": ssl.TLSVersion.TLSv1_1,
+    "tlsv1.2": ssl.TLSVersion.TLSv1_2,
+    "tlsv1.3": ssl.TLSVersion.TLSv1_3,
+}
 LISTENING_FAILED = "Fatal error establishing SSL context for listening"
 OUTGOING_FAILED = "Fatal error establishing SSL context for outgoing connections"
 

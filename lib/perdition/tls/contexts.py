@@ -4,20 +4,11 @@ import ssl
 import warnings
 from typing import TYPE_CHECKING
 
-from perdition.tls import TlsSetupError
+from perdition.tls import PROTO_VERSIONS, TlsSetupError
 from perdition.tls.chains import NO_CHECK_TIME, Policy
 
 if TYPE_CHECKING:
     from perdition.config.options import Options
-
-# The words of ssl_*_proto_version. No library has SSLv3 any more: the lowest there is.
-VERSIONS = {
-    "sslv3": ssl.TLSVersion.MINIMUM_SUPPORTED,
-    "tlsv1": ssl.TLSVersion.TLSv1,
-    "tlsv1.1": ssl.TLSVersion.TLSv1_1,
-    "tlsv1.2": ssl.TLSVersion.TLSv1_2,
-    "tlsv1.3": ssl.TLSVersion.TLSv1_3,
-}
 
 
 def new_context(
@@ -41,9 +32,9 @@ def new_context(
         # The module calls TLS 1.0 and 1.1 deprecated; the operator asked for them.
         warnings.simplefilter("ignore", DeprecationWarning)
         if lowest:
-            context.minimum_version = VERSIONS[lowest.lower()]
+            context.minimum_version = PROTO_VERSIONS[lowest.lower()]
         if highest:
-            context.maximum_version = VERSIONS[highest.lower()]
+            context.maximum_version = PROTO_VERSIONS[highest.lower()]
     option, wanted = ciphers
     try:
         # "DEFAULT" is OpenSSL's list, as in 2.2; Python's own is shorter than old clients need.
