@@ -7,7 +7,8 @@ read the certificate authorities for every connection, as the unprivileged user.
 
 import ssl
 
-# The words of ssl_*_proto_version, lowest first. No library of today has SSLv3: who names it gets the lowest there is.
+# The words of ssl_*_proto_version, lowest first. No library of today has SSLv3: who names it gets
+# the lowest there is.
 PROTO_VERSIONS = {
     "sslv3": ssl.TLSVersion.MINIMUM_SUPPORTED,
     "tlsv1": ssl.TLSVersion.TLSv1,
