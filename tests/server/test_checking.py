@@ -80,7 +80,7 @@ def test_ports_that_are_none_end_the_start(option: str) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes somebody else")
-@pytest.mark.parametrize("number", ["4294967295", "9" * 5000])
+@pytest.mark.parametrize("number", ["4294967295", "9" * 5000, "\N{SUPERSCRIPT TWO}"])
 def test_numbers_of_nobody_end_the_start(number: str) -> None:
     assert checked("-u", number, status=255)[-1].endswith("there is no such user")
     assert checked("-g", number, status=255)[-1].endswith("there is no such group")

@@ -159,6 +159,23 @@ def test_a_socket_of_systemds_outlives_the_program(tmp_path: Path) -> None:
         socket.create_connection(theirs.getsockname(), START_SECONDS).close()
 
 
+@pytest.mark.parametrize("given", ["3</dev/null", "3<&-"])
+def test_what_is_no_socket_of_systemds_is_said_in_a_line(given: str) -> None:
+    done = subprocess.run(
+        [
+            *(require("bash"), "-c", f'exec {given}; LISTEN_FDS=1 LISTEN_PID=$$ exec "$@"', "bash"),
+            *program("POP3", "--no_daemon", "--pid_file", "", "-F", "-"),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=START_SECONDS,
+    )
+    assert done.returncode == 255
+    (line,) = done.stderr.splitlines()
+    assert ": descriptor 3 of the service manager: " in line
+
+
 def test_a_connection_of_systemds_is_served(tmp_path: Path) -> None:
     with free_port() as port:
         command = [

@@ -78,20 +78,16 @@ class PidFile:
             PidFileFailed: its process runs, or it has no process id.
         """
         text = path.read_text(encoding="ascii", errors="replace").strip()
-        if not text.isdigit() or int(text) <= 0:
+        if not text.isdigit() or not text.strip("0"):
             raise PidFileFailed(
                 f"pid_file {path}: there is a file without a process id in it: remove it if "
                 "nothing is running",
                 "Could not write pid file",
             )
-        try:
-            os.kill(int(text), 0)
-        except ProcessLookupError:
+        if not _is_anothers(text):
             path.unlink()
             self._log.info(f"Removed stale pid-file [{path}]")
             return
-        except PermissionError:
-            pass
         raise PidFileFailed(
             f"pid_file {path}: process {text} is running already: stop it first, or remove the "
             "file if that is another program",
@@ -116,3 +112,19 @@ class PidFile:
         except OSError as error:
             self._log.info(f"Could not remove pid file [{self._path}]: {error.strerror}")
         self._path = None
+
+
+def _is_anothers(number: str) -> bool:
+    """Whether another process than this one has that number.
+
+    In a container the program has the same number at each start: what was killed has left it.
+    """
+    try:
+        process = int(number)
+        os.kill(process, 0)
+    except PermissionError:
+        return True
+    except (ProcessLookupError, OverflowError, ValueError):
+        # No process has a number as long as the last two complain of.
+        return False
+    return process != os.getpid()

@@ -29,11 +29,11 @@ def find(username: str, group: str) -> Ids:
         NoSuchUser: one of them does not exist.
     """
     try:
-        uid = _number(username) if username.isdigit() else pwd.getpwnam(username).pw_uid
+        uid = _number(username) if _is_number(username) else pwd.getpwnam(username).pw_uid
     except KeyError:
         raise NoSuchUser(f"username {username!r}: there is no such user") from None
     try:
-        gid = _number(group) if group.isdigit() else grp.getgrnam(group).gr_gid
+        gid = _number(group) if _is_number(group) else grp.getgrnam(group).gr_gid
     except KeyError:
         raise NoSuchUser(f"group {group!r}: there is no such group") from None
     try:
@@ -41,6 +41,11 @@ def find(username: str, group: str) -> Ids:
     except KeyError:
         name = ""
     return Ids(uid, gid, name)
+
+
+def _is_number(text: str) -> bool:
+    """Whether it is one, of the digits that int() takes."""
+    return text.isascii() and text.isdigit()
 
 
 def _number(text: str) -> int:

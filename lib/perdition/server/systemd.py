@@ -56,12 +56,17 @@ def given_sockets() -> list[socket.socket]:
     """
     pid, count = os.environ.pop("LISTEN_PID", ""), os.environ.pop("LISTEN_FDS", "")
     os.environ.pop("LISTEN_FDNAMES", None)
-    if pid != str(os.getpid()) or not count.isdigit():
+    if pid != str(os.getpid()) or not count.isdecimal():
         return []
     found = []
     for descriptor in range(FIRST_DESCRIPTOR, FIRST_DESCRIPTOR + int(count)):
-        os.set_inheritable(descriptor, False)
-        sock = socket.socket(fileno=descriptor)
+        try:
+            os.set_inheritable(descriptor, False)
+            sock = socket.socket(fileno=descriptor)
+        except OSError as error:
+            raise ValueError(
+                f"descriptor {descriptor} of the service manager: {error.strerror}"
+            ) from error
         sock.setblocking(True)
         if sock.family not in (socket.AF_INET, socket.AF_INET6):
             raise ValueError(f"descriptor {descriptor} of the service manager: not a socket of TCP")
