@@ -66,7 +66,7 @@ FORMS = [
     (["-I", "X"], {"imap_capability": "X", "pop_capability": "X", "managesieve_capability": "X"}),
     (["--imap_capability", "Y", "-I", "X"], {"imap_capability": "X", "pop_capability": "X"}),
     (["-I", "X", "--imap_capability", "Y"], {"imap_capability": "Y", "pop_capability": "X"}),
-    (["-I", ""], {"imap_capability": "IMAP4 IMAP4REV1"}),
+    (["-I", ""], {"imap_capability": "", "pop_capability": ""}),
     (["--server_ok_line"], {"server_resp_line": True}),
     (["--drain_timeout", "0"], {"drain_timeout": 0}),
     (["-l", ""], {"listen_port": "imap"}),
@@ -384,13 +384,21 @@ def file(tmp_path: Path) -> Path:
     return tmp_path / "perdition.conf"
 
 
+REMOTE = frozenset({State.REMOTE_LOGIN})
 LEVELS = [
     ("timeout 5", ["-t", "6"], {"timeout": 6}),
     ("bind_address 127.0.0.1", ["-b", "127.0.0.2"], {"bind_address": ("127.0.0.2",)}),
     ("outgoing_server a", ["-s", "b"], {"outgoing_server": ("b",)}),
     ("query_key a", ["--query_key", "b"], {"query_key": ("b",)}),
     ("add_domain all,5\nL 7", ["-b", "h"], {"connection_limit": 7}),
-    ("add_domain all,5", ["-A", "3"], {"add_domain": AddDomain(frozenset(), 3)}),
+    ("add_domain all", ["-A", "3"], {"add_domain": AddDomain(frozenset(State), 3)}),
+    ("add_domain all,5", ["-A", "3"], {"add_domain": AddDomain(frozenset(State), 3)}),
+    ("add_domain all,5", ["-A", ","], {"add_domain": AddDomain(frozenset(State), 0)}),
+    ("add_domain all,2", ["-A", "remote_login"], {"add_domain": AddDomain(REMOTE, 2)}),
+    ("add_domain all", ["-A", "remote_login,3"], {"add_domain": AddDomain(REMOTE, 3)}),
+    ("add_domain all", ["-A3", "-A", "remote_login"], {"add_domain": AddDomain(REMOTE, 3)}),
+    ("add_domain 5", ["-A", "remote_login"], {"add_domain": AddDomain(REMOTE, 5)}),
+    ("add_domain all,5", ["-A", ""], {"add_domain": AddDomain()}),
     ("debug", ["-C"], {"debug": True, "connection_logging": True}),
     ("connection_logging", ["-d"], {"debug": True, "connection_logging": True}),
     ("ssl_listen_ciphers HIGH", ["--ssl_outgoing_ciphers", "ALL"], {"ssl_listen_ciphers": "HIGH"}),
@@ -404,6 +412,11 @@ LEVELS = [
     ("capability F", ["-I", "L"], {"imap_capability": "L"}),
     ("imap_capability F", ["-I", "L"], {"imap_capability": "L"}),
     ("capability F", ["--imap_capability", "L"], {"imap_capability": "L", "pop_capability": "F"}),
+    ("imap_capability F", ["-I", ""], {"imap_capability": "", "pop_capability": ""}),
+    ("capability ''", ["--imap_capability", "L"], {"imap_capability": "L", "pop_capability": ""}),
+    ("capability ''\npop_capability F", [], {"managesieve_capability": "", "pop_capability": "F"}),
+    ("pop_capability F\ncapability ''", [], {"imap_capability": "", "pop_capability": ""}),
+    ("username ann", ["-u", ""], {"username": "nobody"}),
     ("ok_line x", ["-O", ""], {"ok_line": ""}),
 ]
 

@@ -24,6 +24,13 @@ CASES = [
         ["1: no_lookup yes: 2.2 did not start with it; now yes and no are known"],
     ),
     (
+        "no_lookup=yes\ndebug\n",
+        [
+            "1: no_lookup=yes: option does not take an argument: 2.2 left out the rest of the file; "
+            "now yes and no are known; then these count, which have not until now: debug"
+        ],
+    ),
+    (
         "ok_line 'in\ntimeout 5\n",
         [
             "1: the quotation that begins with ' has no end: 2.2 left out the rest of the file; "

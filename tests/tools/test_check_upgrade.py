@@ -157,6 +157,27 @@ def test_options_that_2_2_confused_are_named_however_they_are_written(
     assert lines[1:] == [f"  {name}: {text}" for name, text in PRECEDENCE.items()]
 
 
+@pytest.mark.parametrize(
+    ("depth", "told_of"),
+    [
+        ("3", ["add_domain: 2.2 took the depth from the file, 2; now the command line counts, 3"]),
+        (",", ["add_domain: 2.2 took the depth from the file, 2; now the command line counts, 0"]),
+        ("2", []),
+        ("all", []),
+    ],
+)
+def test_the_depth_that_2_2_took_from_the_file_is_told(
+    etc: Path, capsys: pytest.CaptureFixture[str], depth: str, told_of: list[str]
+) -> None:
+    lines = told(etc, capsys, "perdition", "-A", depth, conf="add_domain all,2\n")
+    assert lines[1:] == [f"  {each}" for each in told_of]
+
+
+def test_who_has_been_root_is_told(etc: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = told(etc, capsys, "perdition", conf="username ''\n")
+    assert lines[1:] == ["  username '': 2.2 kept root's; now it is the default, nobody"]
+
+
 def test_the_default_file_is_a_script(etc: Path, capsys: pytest.CaptureFixture[str]) -> None:
     default = etc / "default/perdition"
     default.write_text(

@@ -15,6 +15,7 @@ from perdition.config.settings import (
     check_value,
     convert,
     gather,
+    left_open,
     unknown,
 )
 
@@ -64,7 +65,7 @@ def load(program: str, arguments: Sequence[str], etc: Path = Path("/etc/perditio
     if "config_file" in values:
         path = Path(values["config_file"]) if values["config_file"] else None
     in_file = gather(files.settings_in(path)) if path else {}
-    values = convert(in_file) | values
+    values = convert(in_file) | values | convert(left_open(line, in_file))
     checks.lower_default_minimum(values)
     values = complete(values, program, files.protocol_of(program))
     values |= {"config_file": str(path or ""), "program": program, "masks": masks(line)}

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from perdition.config import ConfigError
-from perdition.config.kinds import FLAG
+from perdition.config.kinds import FLAG, BadValue
 from perdition.config.options import LETTERS, ROWS
 from perdition.config.settings import Given, unknown
 from perdition.grammar import GrammarError, Setting, scan_settings
@@ -81,6 +81,23 @@ def settings_in(path: Path) -> Iterator[Given]:
             raise unknown(where, written, name)
         if not ROWS[name].in_file:
             continue
+        if ROWS[name].kind is FLAG and equals:
+            check_flag(where, written, name, attached)
         if value is None and ROWS[name].kind is not FLAG:
             raise ConfigError(f"{where}: {written}: missing argument")
         yield Given(where, name, "yes" if value is None else value)
+
+
+def check_flag(where: str, written: str, name: str, value: str) -> None:
+    """Check what stands behind a flag and ``=``, of which 2.2 says something else than of a word.
+
+    Raises:
+        ConfigError: it is neither yes nor no.
+    """
+    try:
+        FLAG.parse(value)
+    except BadValue as bad:
+        raise ConfigError(
+            f"{where}: {name} {value!r}: {bad}",
+            f"options: --{written}: option does not take an argument",
+        ) from bad

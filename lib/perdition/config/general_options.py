@@ -118,7 +118,8 @@ class GeneralOptions:
     group: str = option(
         "nogroup",
         kinds.TEXT,
-        "Group to run as, by name or number. Where there is no nogroup, the default is nobody.",
+        "Group to run as, by name or number; empty for the default. Where there is no nogroup, "
+        "that is nobody.",
         short="g",
         metavar="GROUP",
         mask=(0, 0x800),
@@ -127,7 +128,8 @@ class GeneralOptions:
     capability: str = option(
         "",
         kinds.TEXT,
-        "Deprecated: sets imap_capability, managesieve_capability and pop_capability.",
+        "Deprecated: sets imap_capability, managesieve_capability and pop_capability, also to "
+        "nothing.",
         short="I",
         metavar="STRING",
         sets=("imap_capability", "managesieve_capability", "pop_capability"),
@@ -286,7 +288,7 @@ class GeneralOptions:
     username: str = option(
         "nobody",
         kinds.TEXT,
-        "User to run as, by name or number.",
+        "User to run as, by name or number; empty for the default.",
         short="u",
         metavar="USERNAME",
         mask=(0, 0x10000000),

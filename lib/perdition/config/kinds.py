@@ -181,10 +181,16 @@ def parse_states(text: str) -> frozenset[State]:
 
 def parse_add_domain(text: str) -> AddDomain:
     """Read states, and how deep the domain begins; an empty item is a depth of 0, as in 2.2."""
+    words, depths = split_add_domain(text)
+    states = parse_states(",".join(words))
+    return AddDomain(states, parse_number(depths[-1]) if depths else 1)
+
+
+def split_add_domain(text: str) -> tuple[list[str], list[str]]:
+    """Part the words that are states from the depths, of which the last one counts."""
     words = text.split(",") if text else []
     depths = [word for word in words if DIGITS.issuperset(word)]
-    states = parse_states(",".join(word for word in words if word not in depths))
-    return AddDomain(states, parse_number(depths[-1]) if depths else 1)
+    return [word for word in words if word not in depths], depths
 
 
 def show_states(states: frozenset[State]) -> str:

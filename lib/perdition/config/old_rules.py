@@ -84,6 +84,9 @@ def stopped_at(setting: Setting, rest: list[Setting]) -> Difference | None:
     if name not in ROWS:
         return left_out(setting, "unknown option", rest, "now the start fails: take the line out")
     kind = ROWS[name].kind
+    if kind is FLAG and equals:
+        reason = "option does not take an argument"
+        return left_out(setting, reason, rest, "now yes and no are known")
     if setting.value is None:
         needs_none = kind is FLAG or equals or not ROWS[name].in_file
         mend = "now the start fails: give it one"

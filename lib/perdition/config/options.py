@@ -77,6 +77,7 @@ def complete(values: dict[str, Any], program: str, protocol: str) -> dict[str, A
         protocol: what that name implies.
     """
     found = {"protocol": protocol, "pid_file": f"/var/run/{program}/{program}.pid"} | values
+    found["username"] = found.get("username") or DEFAULTS["username"]
     found["group"] = found.get("group") or default_group()
     name, number = PORTS[found["protocol"]]
     for port in ("listen_port", "outgoing_port"):

@@ -8,7 +8,7 @@ from configobj import ConfigObj
 from configobj.validate import ValidateError, Validator
 
 from perdition.config import ConfigError
-from perdition.config.kinds import SSL_MODE, STATE_LIST, BadValue, Kind
+from perdition.config.kinds import SSL_MODE, STATE_LIST, BadValue, Kind, split_add_domain
 from perdition.config.options import ROWS
 
 COMMAND_LINE = "command line"
@@ -37,6 +37,7 @@ class Given(NamedTuple):
         return f"Given(where={self.where!r}, name={self.name!r})"
 
 
+# By the options' names, in the order in which they are read.
 Level = dict[str, Given]
 
 
@@ -48,14 +49,30 @@ def gather(settings: Iterable[Given]) -> Level:
     """
     level: Level = {}
     for given in settings:
-        if ROWS[given.name].kind.accumulates and given.name in level:
-            texts = (level[given.name].text, given.text)
+        # What is repeated has its place where it counts.
+        before = level.pop(given.name, None)
+        if before is not None and ROWS[given.name].kind.accumulates:
+            texts = (before.text, given.text)
             level[given.name] = given._replace(text=",".join(filter(None, texts)))
         else:
             level[given.name] = given
-        for name in ROWS[given.name].sets if given.text else ():
+        for name in ROWS[given.name].sets:
             level[name] = given._replace(name=name)
     return level
+
+
+def left_open(line: Level, in_file: Level) -> Level:
+    """Let the file say what the command line leaves open of add_domain: the states, or the depth.
+
+    Returns:
+        The option as it is then, if both have it.
+    """
+    given, other = line.get("add_domain"), in_file.get("add_domain")
+    if given is None or other is None or not given.text:
+        return {}
+    pairs = zip(split_add_domain(given.text), split_add_domain(other.text), strict=True)
+    text = ",".join(word for ours, files in pairs for word in ours or files)
+    return {"add_domain": given._replace(text=text)}
 
 
 def convert(level: Level) -> dict[str, Any]:

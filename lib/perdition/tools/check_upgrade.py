@@ -15,6 +15,7 @@ from pathlib import Path
 from perdition.config import ConfigError, HelpWanted, VersionWanted
 from perdition.config.command_line import load, scan
 from perdition.config.files import default_file, settings_in
+from perdition.config.kinds import split_add_domain
 from perdition.config.old_rules import differences
 from perdition.config.options import Options
 from perdition.config.settings import Level, gather
@@ -154,6 +155,10 @@ def service(program: str, arguments: list[str], etc: Path) -> Iterator[str]:
     yield from loaded.warnings
     if path is not None:
         yield from precedence(line, gather(settings_in(path)))
+    for name in ("username", "group"):
+        if name in loaded.given and not loaded.given[name].text:
+            now = getattr(loaded.options, name)
+            yield f"{name} '': 2.2 kept root's; now it is the default, {now}"
     yield from meanings(loaded.options)
     yield from in_maps(loaded.options, etc)
 
@@ -165,6 +170,15 @@ def precedence(line: Level, in_file: Level) -> Iterator[str]:
             yield (
                 f"{name}: 2.2 took it from the file, {in_file[name].text}; now the command line "
                 f"counts, {line[name].text}"
+            )
+    if "add_domain" in line and "add_domain" in in_file:
+        depths, in_files = (
+            split_add_domain(each["add_domain"].text)[1] for each in (line, in_file)
+        )
+        if depths and in_files and depths[-1] != in_files[-1]:
+            yield (
+                f"add_domain: 2.2 took the depth from the file, {in_files[-1] or 0}; now the "
+                f"command line counts, {depths[-1] or 0}"
             )
     for name, hidden in HIDDEN.items():
         for each in hidden:
