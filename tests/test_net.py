@@ -39,6 +39,33 @@ def test_a_server_item_is_taken_apart(text: str, item: ServerItem) -> None:
     assert net.parse_item(text, "@") == item
 
 
+@pytest.mark.parametrize(
+    ("text", "delimiter", "parted"),
+    [
+        ("ann%mail:143", "%", "ann@mail:143"),
+        ("a%b%mail", "%", "a%b@mail"),
+        ("ann%[fe80::1%eth0]:143", "%", "ann@[fe80::1%eth0]:143"),
+        ("ann-mail:pop3-s", "-", "ann@mail:pop3-s"),
+        ("ann--mail", "--", "ann@mail"),
+        ("ann:mail:143", ":", "ann@mail:143"),
+        ("ann%mail;name=a%b", "%", "ann@mail;name=a%b"),
+        ("mail;name=a%b", "%", "mail;name=a%b"),
+        ("mail:143", ":", "mail:143"),
+        ("ann@mail", "%", "ann@mail"),
+        ("10.0.0.1:143", ".", "10.0.0.1:143"),
+        ("[::1]:143", ":", "[::1]:143"),
+        ("::1", ":", "::1"),
+        ("fe80::1%eth0", "%", "fe80::1%eth0"),
+        ("", "%", ""),
+        (":143", ":", ":143"),
+    ],
+)
+def test_a_user_may_stand_before_the_delimiter_of_domains(
+    text: str, delimiter: str, parted: str
+) -> None:
+    assert net.with_at(text, delimiter) == parted
+
+
 @pytest.mark.parametrize("port", ["65536", "0" * 9 + "70000", "9" * 5000])
 def test_a_port_that_is_none_is_refused(port: str) -> None:
     net.check_port(ServerItem("", "mail", "0" + "65535"))

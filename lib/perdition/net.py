@@ -14,8 +14,8 @@ from perdition.parameters import Parameters
 from perdition.patience import Patience
 from perdition.threads import IsOver, Threads, TookTooLong
 
-# Between user and host in options: 2.2 took the domain_delimiter that it had read until then. The
-# user means nothing there.
+# Between user and host in options; it takes the place of the domain_delimiter when they are read.
+# The user means nothing there.
 DELIMITER = "@"
 MOST_PORT = 65535
 # What a process asks the resolver at the same time, at most.
@@ -76,6 +76,20 @@ def parse_item(text: str, delimiter: str, default_port: str = "") -> ServerItem:
             raise BadItem(f"{rest}: write [{host}]:{port} or [{rest}]")
         return ServerItem(user, rest, default_port)
     return ServerItem(user, host, port or default_port)
+
+
+def with_at(text: str, delimiter: str) -> str:
+    """Put @ between user and host of an item in which another delimiter stands there.
+
+    As in 2.2 the last one counts, of what is before the port; an address is left as it is.
+    """
+    place, _ = parameters.split(text)
+    end = "[" if "]" in place else ":"
+    name = place.rpartition(end)[0] if end in place else place
+    user, found, host = name.rpartition(delimiter)
+    if not found or is_address(name) or is_address(place):
+        return text
+    return f"{user}{DELIMITER}{host}{text[len(name) :]}"
 
 
 def parse_destination(text: str, delimiter: str, default_port: str = "") -> ServerItem:

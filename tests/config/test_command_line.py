@@ -430,6 +430,41 @@ def test_the_command_line_goes_over_the_file_option_by_option(
     assert {name: getattr(found, name) for name in values} == values
 
 
+# 2.2 takes the delimiter that it has read until then; the command line is read first.
+PARTED = [
+    ("", ["-D-", "-s", "u-a:1", "-b", "u-b"], ("u@a:1", "u@b")),
+    ("", ["-s", "u-a:1", "-D-", "-b", "u-b"], ("u-a:1", "u@b")),
+    ("", ["-s", "u-a", "-D-", "-s", "u-a", "-b", "u@b"], ("u@a", "u@b")),
+    ("", ["-s", "u@a", "-b", "u-b"], ("u@a", "u-b")),
+    ("outgoing_server u-a\nD -\nb u-b", [], ("u-a", "u@b")),
+    ("outgoing_server u-a\nbind_address u-b", ["-D", "-"], ("u@a", "u@b")),
+    ("D .\noutgoing_server u-a\nbind_address u-b", ["-D", "-"], ("u@a", "u@b")),
+    ("domain_delimiter -", ["-s", "u-a", "-b", "u-b"], ("u-a", "u-b")),
+    # No host has these in its name.
+    ("domain_delimiter %", ["-s", "u%a", "-b", "u@b"], ("u@a", "u@b")),
+    ("s u--%a\nb u-b\ndomain_delimiter --%", [], ("u@a", "u-b")),
+]
+
+
+@pytest.mark.parametrize(("text", "arguments", "items"), PARTED)
+def test_users_of_servers_stand_before_the_delimiter_that_is_known(
+    file: Path, text: str, arguments: list[str], items: tuple[str, str]
+) -> None:
+    file.write_text(text)
+    found = load("perdition", ["-f", str(file), *arguments])
+    assert (found.options.outgoing_server, found.options.bind_address) == ((items[0],), (items[1],))
+    assert all("domain_delimiter '-' parts it, as in 2.2" in each for each in found.warnings)
+
+
+def test_a_host_that_the_delimiter_parts_is_warned_of() -> None:
+    assert line("-D", "%", "-s", "mail%1").warnings == []
+    (warning,) = line("-D", "-", "-s", "mail-1:143,10.0.0.1").warnings
+    assert warning == (
+        "command line: outgoing_server 'mail-1:143': domain_delimiter '-' parts it, as in 2.2: "
+        "the user 'mail', who has no effect, and the host '1:143'"
+    )
+
+
 def test_pass_phrases_from_two_places_do_not_go_together(file: Path) -> None:
     file.write_text("\nssl_passphrase_fd 3\n")
     with pytest.raises(ConfigError) as caught:

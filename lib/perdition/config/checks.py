@@ -1,5 +1,6 @@
 """What needs more than one option: those that do not go together, and those without effect."""
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -21,6 +22,8 @@ NEEDS = {
     "outgoing_master_separator": "outgoing_master_user",
     "pam_service": "authenticate_in",
 }
+# Of these, names of hosts are made.
+IN_HOSTS = re.compile(r"[A-Za-z0-9._-]+")
 NEED_TLS = ("ssl_client_cert_user", "ssl_crl_file", "ssl_sni_certs")
 
 
@@ -30,6 +33,41 @@ def lower_default_minimum(values: dict[str, Any]) -> None:
         low, high = f"ssl_{side}_min_proto_version", values.get(f"ssl_{side}_max_proto_version")
         if high and low not in values:
             values[low] = min(DEFAULTS[low], high, key=ORDER.index)
+
+
+def part_users(values: dict[str, Any], given: Level) -> list[str]:
+    """Put @ between user and host where 2.2 parts them at the domain_delimiter.
+
+    That is the one that it has read until then. One that is in no host's name parts them here
+    wherever it is given.
+
+    Args:
+        values: in which that is done.
+        given: where they were given, in the order in which they are read.
+
+    Returns:
+        What the operator should know of it: it may be the name of a host that is parted.
+    """
+    delimiter = values.get("domain_delimiter", net.DELIMITER)
+    if delimiter == net.DELIMITER:
+        return []
+    order = list(given)
+    is_in_hosts = IN_HOSTS.fullmatch(delimiter) is not None
+    found = []
+    for name in order:
+        is_early = name in order[: order.index("domain_delimiter")]
+        if name not in ("bind_address", "outgoing_server") or (is_early and is_in_hosts):
+            continue
+        items = tuple(net.with_at(item, delimiter) for item in values[name])
+        for item, parted in zip(values[name], items, strict=True):
+            user, _, host = parted.rpartition(net.DELIMITER)
+            if item != parted and is_in_hosts:
+                found.append(
+                    f"{given[name].where}: {name} {item!r}: domain_delimiter {delimiter!r} parts "
+                    f"it, as in 2.2: the user {user!r}, who has no effect, and the host {host!r}"
+                )
+        values[name] = items
+    return found
 
 
 def check(options: Options, given: Level) -> None:

@@ -69,10 +69,12 @@ def load(program: str, arguments: Sequence[str], etc: Path = Path("/etc/perditio
     checks.lower_default_minimum(values)
     values = complete(values, program, files.protocol_of(program))
     values |= {"config_file": str(path or ""), "program": program, "masks": masks(line)}
+    # The command line is read first, as in 2.2.
+    given = line | {name: each for name, each in in_file.items() if name not in line}
+    parted = checks.part_users(values, given)
     options = Options(**values)
-    given = in_file | line
     checks.check(options, given)
-    return Loaded(options, checks.warnings(options, given), given)
+    return Loaded(options, parted + checks.warnings(options, given), given)
 
 
 def masks(line: Level) -> tuple[int, int, int]:
