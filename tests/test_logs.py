@@ -37,6 +37,19 @@ AUTH = [
 ]
 
 
+def test_ends_that_are_not_known_leave_no_blank_behind() -> None:
+    ids = 'authorisation_id=NONE authentication_id="(null)"'
+    line = logs.auth_line(Who(""), SERVER, "POP3", ("ssl", "ssl"), "ok")
+    assert line.startswith(f"Auth: client-secure=ssl {ids} server=")
+    assert logs.closing(Who(""), 2, 3) == f"Closing session: {ids} received=2 sent=3"
+    assert logs.closing_null(Who("")) == f"Closing NULL session: {ids}"
+    assert logs.forbidden(Who("")) == f"UNAUTHENTICATE is not let through: {ids}"
+    assert logs.too_many_failures("") == f"Too many failed log-ins: {ids}"
+    assert logs.client_gone("").endswith(" from client: Exiting child")
+    assert logs.client_silent("").endswith(" from client: Exiting child")
+    assert logs.client_deaf("") == "Fatal error writing to client .Exiting child."
+
+
 @pytest.mark.parametrize(("who", "password", "line"), AUTH)
 def test_the_line_of_a_login_is_that_of_2_2(who: Who, password: bytes | None, line: str) -> None:
     made = logs.auth_line(who, SERVER, "IMAP4", ("ssl", "plaintext"), "ok", password)
@@ -54,6 +67,7 @@ def test_the_lines_of_an_end_are_those_of_2_2() -> None:
     assert logs.client_gone(PEERS) == (
         f"Fatal Error reading authentication information from client {PEERS}: Exiting child"
     )
+    assert logs.client_deaf(PEERS) == f"Fatal error writing to client  {PEERS}.Exiting child."
     assert logs.client_silent(PEERS) == (
         "Fatal Error: Timeout reading authentication information from client "
         f"{PEERS}: Exiting child"

@@ -46,7 +46,7 @@ class Who:
     """Whose log-in a line is about.
 
     Attributes:
-        peers: the connection's two ends.
+        peers: the connection's two ends behind a blank; empty where they are not known.
         user: the authentication identity.
         ids: the identities, as all lines have them.
     """
@@ -59,17 +59,18 @@ class Who:
         """A log-in.
 
         Args:
-            peers: the connection's two ends.
+            peers: the connection's two ends; empty where they are not known.
             authorisation: the authorisation identity, None where there is none.
             user: the authentication identity, None where nobody has tried yet.
         """
-        self.peers = peers
+        self.peers = f" {peers}" if peers else ""
         self.user = user
         shown = "NONE" if authorisation is None else f'"{escape_name(authorisation)}"'
         name = "(null)" if user is None else escape_name(user)
         self.ids = f'authorisation_id={shown} authentication_id="{name}"'
 
     def __str__(self) -> str:
+        """Both, behind a blank."""
         return f"{self.peers} {self.ids}"
 
 
@@ -125,7 +126,7 @@ def auth_line(
     if password is not None:
         passwd = f' passwd="{escape_name(password.decode("utf-8", "surrogateescape"))}"'
     return (
-        f"Auth: {who.peers} client-secure={secure[0]} {who.ids}{passwd}"
+        f"Auth:{who.peers} client-secure={secure[0]} {who.ids}{passwd}"
         f' server="{escape_name(server)}" protocol={protocol}'
         f' server-secure={secure[1]} status="{status}"'
     )
@@ -138,30 +139,41 @@ def connected(peers: str) -> str:
 
 def closing(who: Who, received: int, sent: int) -> str:
     """A session has ended, after so many octets from the client and to it."""
-    return f"Closing session: {who} received={received} sent={sent}"
+    return f"Closing session:{who} received={received} sent={sent}"
 
 
 def forbidden(who: Who) -> str:
     """A client has used UNAUTHENTICATE, which is not let through."""
-    return f"UNAUTHENTICATE is not let through: {who}"
+    return f"UNAUTHENTICATE is not let through:{who}"
 
 
 def closing_null(who: Who) -> str:
     """A client took its leave without a log-in."""
-    return f"Closing NULL session: {who}"
+    return f"Closing NULL session:{who}"
 
 
 def client_gone(peers: str) -> str:
     """A client went before it was logged in; fail2ban reads this line."""
-    return f"Fatal Error reading authentication information from client {peers}: Exiting child"
+    shown = Who(peers).peers
+    return f"Fatal Error reading authentication information from client{shown}: Exiting child"
 
 
 def client_silent(peers: str) -> str:
     """A client said nothing for too long."""
     return (
-        "Fatal Error: Timeout reading authentication information from client "
-        f"{peers}: Exiting child"
+        "Fatal Error: Timeout reading authentication information from client"
+        f"{Who(peers).peers}: Exiting child"
     )
+
+
+def client_deaf(peers: str) -> str:
+    """A client could not be greeted."""
+    return f"Fatal error writing to client {Who(peers).peers}.Exiting child."
+
+
+def too_many_failures(peers: str) -> str:
+    """A client has had its attempts to log in."""
+    return f"Too many failed log-ins:{Who(peers)}"
 
 
 class Log:

@@ -69,7 +69,10 @@ def test_pipes_are_a_connection_as_well(tmp_path: Path, server: ScriptedServer) 
         said = process.stdout.read()
         assert process.wait(30) == 0
     assert said == b"+OK USER ann set, mate\r\n+OK You are so in\r\n" + data
-    assert "]: Connect:  inetd_pid=" in log.read_text()
+    text = log.read_text()
+    assert "]: Connect:  inetd_pid=" in text
+    assert "]: Auth: client-secure=plaintext " in text
+    assert "]: Closing session: authorisation_id=NONE " in text
 
 
 def test_sockets_of_no_network_are_one(tmp_path: Path, server: ScriptedServer) -> None:

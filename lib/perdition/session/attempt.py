@@ -97,11 +97,11 @@ class Attempt:
         except NotAllowed as error:
             # Not the default server either: the password is meant for another one.
             self.login = error.login
-            self.log.warning(f"{error}: {self.who()}")
+            self.log.warning(f"{error}:{self.who()}")
             self.server_item = self.service.backends.nameless(())
             return Verdict(False, protocols.NO_SERVER)
         except Refused as error:
-            self.log.info(f"map: {logs.escape(str(error))}: {self.who()}")
+            self.log.info(f"map: {logs.escape(str(error))}:{self.who()}")
             return Verdict(False, protocols.REFUSED)
         except MapFailed as error:
             self.log.error(f"map: {logs.escape(str(error))}")
@@ -124,7 +124,7 @@ class Attempt:
     def try_in_order(self, candidates: Sequence[ServerItem]) -> Verdict | Established:
         """Log in at the first of these servers that can be reached."""
         if self.session.ttl <= 1:
-            self.log.error(f"proxy loop: {self.who()}: too many proxies on the way here")
+            self.log.error(f"proxy loop:{self.who()}: too many proxies on the way here")
             return Verdict(False, protocols.NEGOTIATION_FAILED)
         login, patience = self.login, self.session.channel.patience
         for item in candidates:
@@ -200,7 +200,7 @@ class Attempt:
         if self.identity_form in introduction.NAMED:
             name = introduction.name(self.session)
             server = logs.escape(str(self.server_item))
-            self.log.info(f'Session: {self.who()} id="{name}" server="{server}"')
+            self.log.info(f'Session:{self.who()} id="{name}" server="{server}"')
         if header := introduction.header(self.session, self.identity_form):
             # Whoever speaks next notices where that fails.
             with contextlib.suppress(*TROUBLE):
@@ -296,7 +296,7 @@ class Attempt:
             try:
                 login = service.master_user.acting_for(login)
             except ValueError as error:
-                self.log.warning(f"{error}: {self.who()}")
+                self.log.warning(f"{error}:{self.who()}")
                 return Verdict(False, protocols.REFUSED)
         outcome = converse(server.log_in(login), wire, channel)
         if not isinstance(outcome, Challenge):

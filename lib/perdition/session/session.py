@@ -143,7 +143,7 @@ class Session:
         try:
             self.channel.flush(self.wire)
         except (PeerGone, PeerSilent) as error:
-            self.log.error(f"Fatal error writing to client  {self.peers}.Exiting child.")
+            self.log.error(logs.client_deaf(self.peers))
             raise Closed from error
 
     def take_beginning(self) -> None:
@@ -193,7 +193,7 @@ class Session:
                     if 0 < self.options.login_attempts <= self.failures:
                         self.client.farewell("Too many failed log-ins, mate", unasked=True)
                         self._say_last()
-                        self.log.info(f"Too many failed log-ins: {Who(self.peers)}")
+                        self.log.info(logs.too_many_failures(self.peers))
                         return None
 
     def start_tls(self, failure: str, *, implicit: bool) -> None:
