@@ -157,8 +157,7 @@ class Relay:
                 try:
                     end = ends[fd]
                 except KeyError:
-                    newcomer = self._newcomer(fd)
-                    if newcomer is None:
+                    if (newcomer := self._newcomer(fd)) is None:
                         continue
                     end = newcomer
                 try:
