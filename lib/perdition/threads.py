@@ -77,9 +77,9 @@ class Threads:
                 continue
             break
         else:
-            raise TookTooLong(
-                "nobody waits for it any more" if seconds is None else f"not within {seconds:g} s"
-            )
+            if is_over is not None and is_over():
+                raise TookTooLong("nobody waits for it any more")
+            raise TookTooLong(f"not within {seconds:.3g} s")
         if error is not None:
             raise error
         return job.result()

@@ -129,8 +129,7 @@ class Attempt:
         login, patience = self.login, self.session.channel.patience
         for item in candidates:
             if patience.gave_way:
-                # While the map was asked: the client has got no place any more.
-                raise PeerGone
+                break
             self.turn_to(item)
             self.login = self.service.finder.login_for(login, item)
             try:
@@ -142,6 +141,9 @@ class Attempt:
             if self.service.backends.rules:
                 self.turn_to(self.service.backends.by_address(item, net.peer_host(sock)))
             return self.use(sock)
+        if patience.gave_way:
+            # While the map or the resolver was asked: the client has got no place any more.
+            raise PeerGone
         return Verdict(False, protocols.NOT_CONNECTED)
 
     def turn_to(self, item: ServerItem) -> None:
