@@ -137,7 +137,8 @@ class Backlog:
     def begin_process(self) -> None:
         """In a new process: what waits is its parent's."""
         self._lines: deque[bytes] = deque()
-        self._lock = threading.Lock()
+        # In inetd mode the handler of a signal logs, whatever its thread does just then.
+        self._lock = threading.RLock()
         self._is_waiting = False
         self._lost = 0
 
