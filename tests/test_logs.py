@@ -111,6 +111,14 @@ def test_no_octets_make_two_lines_or_move_a_terminal(
     assert not set(text) & {*map(chr, range(0x80, 0xA0)), *map(chr, range(0xDC80, 0xDCA0))}
 
 
+def test_a_character_that_no_octets_stand_for_is_shown_too(tmp_path: Path) -> None:
+    """An operator's own map may say anything."""
+    path = tmp_path / "log"
+    log = Log("perdition", str(path), logs.INFO)
+    log.info("map: \ud800 \udcff \udfff")
+    assert path.read_bytes().endswith(b": map: \\355\\240\\200 \xff \\355\\277\\277\n")
+
+
 def test_the_traffic_log_escapes_as_2_2() -> None:
     assert logs.show_data(b"a\a\b\t\n\v\f\r\\\"'\x01\xff z") == (
         "a\\a\\b\\t\\n\\v\\f\\r\\\\\\\"\\'\\001\\377 z"

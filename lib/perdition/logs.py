@@ -27,8 +27,9 @@ FACILITIES = {
 FACILITIES["security"] = FACILITIES["auth"]
 FACILITIES["mark"] = syslog.LOG_SYSLOG
 ESCAPES = {7: "\\a", 8: "\\b", 9: "\\t", 10: "\\n", 11: "\\v", 12: "\\f", 13: "\\r"}
-# Control characters, of C1 as well, and octets that a terminal may take for those.
-CONTROL = "\x00-\x1f\x7f-\x9f\udc80-\udc9f"
+# Control characters, of C1 as well, octets that a terminal may take for those, and what no octets
+# stand for.
+CONTROL = "\x00-\x1f\x7f-\x9f\ud800-\udc9f\udd00-\udfff"
 UNSAFE = re.compile(f'[{CONTROL}"]')
 UNSAFE_IN_LINE = re.compile(f"[{CONTROL}]")
 PRINTABLE = range(0x20, 0x7F)
@@ -87,7 +88,8 @@ def escape_name(text: str) -> str:
 
 def in_octal(found: re.Match[str]) -> str:
     """What stands for a character that is not shown: its octets."""
-    octets = found[0].encode("utf-8", "surrogateescape")
+    is_octet = "\udc80" <= found[0] <= "\udcff"
+    octets = found[0].encode("utf-8", "surrogateescape" if is_octet else "surrogatepass")
     return "".join(f"\\{octet:03o}" for octet in octets)
 
 
@@ -150,6 +152,21 @@ def forbidden(who: Who) -> str:
 def closing_null(who: Who) -> str:
     """A client took its leave without a log-in."""
     return f"Closing NULL session:{who}"
+
+
+def not_relayed(who: Who, reason: str) -> str:
+    """A client that has been logged in cannot be served."""
+    return f"relay: {reason}:{who}"
+
+
+def no_domain(client: str, reason: str) -> str:
+    """It is not known which name a client's is to become."""
+    return f'Fatal error manipulating username for client "{client}": {reason}'
+
+
+def no_match(key: str) -> str:
+    """A map does not have a key."""
+    return f"No match for {escape(key)}"
 
 
 def client_gone(peers: str) -> str:

@@ -87,7 +87,7 @@ def with_at(text: str, delimiter: str) -> str:
     end = "[" if "]" in place else ":"
     name = place.rpartition(end)[0] if end in place else place
     user, found, host = name.rpartition(delimiter)
-    if not found or is_address(name) or is_address(place):
+    if not found or not (host or end == "[") or is_address(name) or is_address(place):
         return text
     return f"{user}{DELIMITER}{host}{text[len(name) :]}"
 
@@ -248,8 +248,6 @@ def _resolve_for(
     host: str, port: str, seconds: float, patience: Patience
 ) -> Sequence[tuple[int, tuple[object, ...]]]:
     """The addresses, as long as the session may wait for them."""
-    if port.isdigit() and is_address(host):
-        return numeric(host, port)
     left = min(seconds or math.inf, max(patience.deadline - time.monotonic(), 0))
     limit = None if left == math.inf else left
     return resolve(host, port, limit, lambda: patience.gave_way)

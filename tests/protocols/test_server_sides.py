@@ -210,6 +210,12 @@ def test_nonsense_of_a_server_ends_the_dialogue(name: str, text: bytes) -> None:
         play(side(name, wire).log_in(login), wire, [text])
 
 
+def test_a_list_of_capabilities_has_an_end() -> None:
+    wire = Wire()
+    with pytest.raises(ProtocolError):
+        play(side("sieve", wire).negotiate(), wire, [b'"X"\r\n' * 100 + b"OK\r\n"])
+
+
 @pytest.mark.parametrize("answer", [b"flim08 FOO bar\r\n", b"flim08\r\n", b"flim08 NOT so\r\n"])
 def test_a_tagged_answer_that_is_none_is_no_refusal(answer: bytes) -> None:
     """But for 2.2: else it would be a wrong password, for fail2ban as well."""

@@ -12,10 +12,13 @@ from pathlib import Path
 import pytest
 
 from perdition.logs import INFO, Log
+from perdition.pam import Identity
 from perdition.patience import Patience
 from perdition.protocols import Login
-from perdition.server.authenticator import Authenticator, is_awaited
+from perdition.server import authenticator
+from perdition.server.authenticator import Authenticator
 from perdition.session.service import NotKnown
+from support.processes import wait_until
 
 
 def test_a_fork_that_fails_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -24,13 +27,13 @@ def test_a_fork_that_fails_is_tried_again(tmp_path: Path, monkeypatch: pytest.Mo
 
     monkeypatch.setattr(os, "fork", fork)
     path = tmp_path / "log"
-    authenticator = Authenticator(Log("perdition", str(path), INFO), "perdition", 0)
-    authenticator.start("perdition: authenticator", lambda: None)
+    made = Authenticator(Log("perdition", str(path), INFO), "perdition", 0)
+    made.start("perdition: authenticator", lambda: None)
     assert "local authentication cannot be started: Resource temporarily" in path.read_text()
-    assert authenticator.pid == 0
-    assert authenticator.seconds_to_due() is not None
+    assert made.pid == 0
+    assert made.seconds_to_due() is not None
     assert not signal.pthread_sigmask(signal.SIG_BLOCK, [])
-    for each in (authenticator._ours, authenticator._theirs):
+    for each in (made._ours, made._theirs):
         each.close()
 
 
@@ -57,18 +60,49 @@ def test_who_asks_a_process_that_does_not_listen_gives_up_in_time(unheard: Authe
     threads = [threading.Thread(target=ask, args=(each,), daemon=True) for each in patiences]
     for each in threads:
         each.start()
-    for _ in range(600):
+
+    def have_given_up() -> bool:
         for patience in patiences:
             patience.cut()
-        if gave_up.qsize() == len(patiences):
-            break
-        threading.Event().wait(0.1)
+        return gave_up.qsize() == len(patiences)
+
+    wait_until(have_given_up, 60, "all have given up")
     assert [gave_up.get() for _ in patiences] == ["no answer in time"] * len(patiences)
 
 
-def test_nobody_asks_pam_for_one_who_has_given_up() -> None:
-    ours, theirs = socket.socketpair()
-    with ours, theirs:
-        assert is_awaited(theirs)
-        ours.shutdown(socket.SHUT_RDWR)
-        assert not is_awaited(theirs)
+def test_nobody_asks_pam_for_one_who_has_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[bytes] = []
+
+    def answer(_service: str, identity: Identity, _answer: socket.socket, _seconds: int) -> int:
+        asked.append(identity.user)
+        return os.getpid()
+
+    monkeypatch.setattr(authenticator, "answer_apart", answer)
+    monkeypatch.setattr(authenticator, "bury", lambda _children: None)
+    requests, process = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    pairs = {user: socket.socketpair() for user in (b"gone", b"ann")}
+    with requests, process:
+        for user, (ours, theirs) in pairs.items():
+            request = authenticator.pack(Identity(user, b"x", b""))
+            socket.send_fds(requests, [request], [theirs.fileno()])
+            theirs.close()
+            if user == b"gone":
+                ours.shutdown(socket.SHUT_RDWR)
+        requests.shutdown(socket.SHUT_WR)
+        authenticator.serve(process, "perdition", 1)
+    for ours, _theirs in pairs.values():
+        ours.close()
+    assert asked == [b"ann"]
+
+
+def test_who_is_not_root_is_told_that_pam_may_not_be_asked(
+    unheard: Authenticator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fork() -> int:
+        raise OSError
+
+    monkeypatch.setattr(os, "fork", fork)
+    monkeypatch.setattr(os, "geteuid", lambda: 65534)
+    unheard.start("perdition: authenticator", lambda: None)
+    log = (tmp_path / "log").read_text()
+    assert ": Warning: not invoked as root, local authentication may fail\n" in log

@@ -99,6 +99,19 @@ def test_what_is_said_of_a_server_is_shown(popmap: Path) -> None:
     ]
 
 
+def test_a_network_counts_for_a_name_that_leads_into_it(popmap: Path) -> None:
+    rules = "127.0.0.0/8;tls=ssl,::1;tls=ssl,mail2;tls=starttls"
+    for server, tls in (
+        ("localhost", "from the first octet on"),
+        ("mail2", "by STARTTLS, where it is offered"),
+        ("192.0.2.1", "none"),
+    ):
+        more = ["--outgoing_destinations", rules, "--outgoing_server", server]
+        assert lookup(popmap, "zoe", *more)[2:] == [
+            f'  server {server} port 143 user "zoe" TLS {tls}'
+        ]
+
+
 def test_authorities_that_cannot_be_read_are_said(popmap: Path) -> None:
     popmap.write_text(f"^ann$: mail1;ca={popmap}.none\n")
     lines = lookup(popmap, "ann", status=255)

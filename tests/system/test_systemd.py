@@ -160,11 +160,12 @@ def test_a_socket_of_systemds_outlives_the_program(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("given", ["3</dev/null", "3<&-"])
-def test_what_is_no_socket_of_systemds_is_said_in_a_line(given: str) -> None:
+def test_what_is_no_socket_of_systemds_is_said_in_a_line(given: str, tmp_path: Path) -> None:
+    pid_file = tmp_path / "pid"
     done = subprocess.run(
         [
             *(require("bash"), "-c", f'exec {given}; LISTEN_FDS=1 LISTEN_PID=$$ exec "$@"', "bash"),
-            *program("POP3", "--no_daemon", "--pid_file", "", "-F", "-"),
+            *program("POP3", "--no_daemon", "--pid_file", str(pid_file), "-F", "-"),
         ],
         capture_output=True,
         text=True,
@@ -174,6 +175,7 @@ def test_what_is_no_socket_of_systemds_is_said_in_a_line(given: str) -> None:
     assert done.returncode == 255
     (line,) = done.stderr.splitlines()
     assert ": descriptor 3 of the service manager: " in line
+    assert not pid_file.exists()
 
 
 def test_a_connection_of_systemds_is_served(tmp_path: Path) -> None:

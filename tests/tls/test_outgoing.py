@@ -145,6 +145,7 @@ def test_mismatch_says_what_the_certificate_is_for(pki, given):
         ("::1", None),
         ("a b", None),
         ("x" * 64, None),
+        ("x." * 127 + "org", None),
     ],
 )
 def test_names_are_sent_as_sni_and_addresses_are_not(pki, given, server_name, sent):

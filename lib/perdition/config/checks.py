@@ -9,7 +9,7 @@ from perdition.config import ConfigError
 from perdition.config.options import DEFAULTS, Options
 from perdition.config.settings import Given, Level
 from perdition.identity import State
-from perdition.parameters import BadParameters
+from perdition.parameters import BadParameters, split
 from perdition.tls import PROTO_VERSIONS
 
 ORDER = list(PROTO_VERSIONS)
@@ -60,7 +60,7 @@ def part_users(values: dict[str, Any], given: Level) -> list[str]:
             continue
         items = tuple(net.with_at(item, delimiter) for item in values[name])
         for item, parted in zip(values[name], items, strict=True):
-            user, _, host = parted.rpartition(net.DELIMITER)
+            user, _, host = split(parted)[0].rpartition(net.DELIMITER)
             if item != parted and is_in_hosts:
                 found.append(
                     f"{given[name].where}: {name} {item!r}: domain_delimiter {delimiter!r} parts "

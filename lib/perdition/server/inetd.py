@@ -111,7 +111,11 @@ def serve(service: Service, sock: socket.socket, ends: Ends) -> bool:
         if established is not None:
             user = logs.escape(established.who.user or "").encode("utf-8", "replace").decode()
             setproctitle.setproctitle(f"{program}: connect ({user})")
-            relay_session(relay, established)
+            try:
+                relay_session(relay, established)
+            except OSError as error:
+                service.log.error(logs.not_relayed(established.who, str(error.strerror)))
+                return False
             relay.run(until_empty=True)
     except Exception as error:  # noqa: BLE001 - standard error is the client
         service.log.trace(error)

@@ -12,7 +12,7 @@ from perdition.config.kinds import SslMode
 from perdition.config.options import DEFAULTS, Options
 from perdition.config.render import dump
 from perdition.identity import NameRules
-from perdition.logs import DEBUG, ERROR, INFO, Log, escape
+from perdition.logs import DEBUG, ERROR, INFO, Log, no_match
 from perdition.maps import Map, MapSettings
 from perdition.maps.cache import Cached
 from perdition.maps.choice import map_name, open_map
@@ -176,7 +176,7 @@ def tell_misses(options: Options, log: Log) -> Callable[[str], None] | None:
     """What is told of keys that the map does not have: of bdb alone, as in 2.2."""
     if map_name(options.map_library) != "bdb":
         return None
-    return lambda key: log.info(f"No match for {escape(key)}")
+    return lambda key: log.info(no_match(key))
 
 
 def make_service(

@@ -289,7 +289,7 @@ class Worker:
                 try:
                     relay_session(self.relay, established)
                 except OSError as error:
-                    self.log.error(f"relay: {error.strerror}: {established.who}")
+                    self.log.error(logs.not_relayed(established.who, str(error.strerror)))
                     established.server.close()
                 else:
                     handed_over = True

@@ -69,8 +69,7 @@ class Attempt:
         try:
             outcome = self.carry_out()
         except net.NameUnknown as error:
-            client = session.ends.client
-            self.log.error(f'Fatal error manipulating username for client "{client}": {error}')
+            self.log.error(logs.no_domain(session.ends.client, str(error)))
             outcome = Verdict(False, protocols.MAP_FAILED, is_temporary=True)
         if isinstance(outcome, Verdict):
             # Before the pause: who guesses may have gone when it is over.
@@ -113,7 +112,7 @@ class Attempt:
             return Verdict(False, protocols.NO_SERVER)
         refusal = None
         if self.service.authenticate is not None and not self.login.is_verified:
-            self.server_item = candidates[0]
+            self.turn_to(candidates[0])
             refusal = local_authentication.refusal(self.session, self.login, candidates[0])
             # Nobody has looked at the password of a user whom another destination names.
             login_for = self.service.finder.login_for
