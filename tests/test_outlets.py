@@ -60,6 +60,35 @@ def test_lines_that_nobody_reads_are_kept_in_order_up_to_a_bound(
     wait_until(lambda: all(each.name != "log" for each in threading.enumerate()), SECONDS, "ended")
 
 
+def test_lines_that_no_thread_could_be_had_for_do_not_stay_behind(
+    pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Outlet:
+        is_full = True
+
+        def offer(self, line: bytes) -> None:
+            if self.is_full:
+                raise BlockingIOError
+            self.send(line)
+
+        def send(self, line: bytes) -> None:
+            os.write(pipe[1], line)
+
+    def start(_thread: threading.Thread) -> None:
+        raise RuntimeError
+
+    outlet = Outlet()
+    backlog = Backlog(outlet, lambda _count: None)
+    with monkeypatch.context() as lacking:
+        lacking.setattr(threading.Thread, "start", start)
+        backlog.put(b"1\n")
+    outlet.is_full = False
+    backlog.put(b"2\n")
+    with open(pipe[0], "rb", closefd=False) as read:  # noqa: PTH123 - a descriptor
+        assert [read.readline() for _ in range(2)] == [b"1\n", b"2\n"]
+    wait_until(lambda: all(each.name != "log" for each in threading.enumerate()), SECONDS, "ended")
+
+
 @pytest.mark.parametrize("is_own", [True, False])
 def test_a_line_that_a_pipe_has_no_room_for_is_not_waited_for(
     pipe: tuple[int, int], is_own: bool

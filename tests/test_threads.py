@@ -1,5 +1,6 @@
 """Threads for work that may hang."""
 
+import queue
 import threading
 import time
 from collections.abc import Iterator
@@ -73,3 +74,38 @@ def test_after_close_there_is_still_work_done(threads: Threads) -> None:
     threads.close()
     wait_until(lambda: not running(), 10, "all threads have ended")
     assert threads.call(lambda: 2, 5) == 2
+
+
+def start_none() -> None:
+    raise RuntimeError("can't start new thread")
+
+
+def test_without_a_thread_there_is_no_work_done(
+    threads: Threads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as lacking:
+        lacking.setattr(threads, "_start_thread", start_none)
+        threads.keep_one()
+        for _ in range(2 * MOST):
+            with pytest.raises(TookTooLong, match="can't start new thread"):
+                threads.call(lambda: 1, 5)
+    assert threads.call(lambda: 1, 5) == 1
+
+
+def test_the_thread_that_was_kept_does_what_others_would(
+    threads: Threads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads.keep_one()
+    monkeypatch.setattr(threads, "_start_thread", start_none)
+    release = threading.Event()
+    results: queue.SimpleQueue[int] = queue.SimpleQueue()
+
+    def call(number: int) -> None:
+        results.put(threads.call(lambda: release.wait() and number, 60))
+
+    callers = [threading.Thread(target=call, args=(each,), daemon=True) for each in range(MOST)]
+    for each in callers:
+        each.start()
+    release.set()
+    assert {results.get(timeout=60) for _ in callers} == set(range(MOST))
+    assert [threads.call(lambda: 7, 60) for _ in range(3)] == [7] * 3

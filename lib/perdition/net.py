@@ -165,6 +165,11 @@ class Networks:
         return any(address in each for each in self._networks)
 
 
+def keep_resolver() -> None:
+    """Have a thread that can ask the resolver, before others have taken all that there are."""
+    _resolvers.keep_one()
+
+
 def resolve(
     host: str, port: str, seconds: float | None = None, is_over: IsOver | None = None
 ) -> Sequence[tuple[int, tuple[object, ...]]]:

@@ -148,7 +148,7 @@ class Backlog:
         Raises:
             OSError: nobody is there.
         """
-        if not self._is_waiting:
+        if not (self._is_waiting or self._lines):
             try:
                 self._outlet.offer(line)
             except BlockingIOError:

@@ -1,5 +1,6 @@
 """Threads for work that may hang: whoever wants it done waits for as long as it likes."""
 
+import contextlib
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
@@ -24,8 +25,9 @@ class Threads:
     """At most so many threads, started when there is work, kept and used again.
 
     Work that hangs keeps its thread: when all of them hang, there is nobody for other work, but
-    there are never more. They do not keep the process from ending. The lock guards the number of
-    those that wait for work.
+    there are never more. Where the system has no thread left, work waits for those that there are.
+    They do not keep the process from ending. The lock guards the numbers of those that there are,
+    of those that wait for work, and of work that nobody was started or woken for.
     """
 
     def __init__(self, most: int, name: str) -> None:
@@ -40,8 +42,15 @@ class Threads:
         self._free = threading.Semaphore(most)
         self._jobs: SimpleQueue[Job | None] = SimpleQueue()
         self._lock = threading.Lock()
-        self._idle = 0
+        self._count = self._idle = self._behind = 0
         self._is_closed = False
+
+    def keep_one(self) -> None:
+        """Have a thread already, as long as the system has one left."""
+        with contextlib.suppress(RuntimeError):
+            self._start_thread()
+            with self._lock:
+                self._idle += 1
 
     def call(
         self, work: Callable[[], T], seconds: float | None, is_over: IsOver | None = None
@@ -66,9 +75,9 @@ class Threads:
         job: Future[T] = Future()
         try:
             self._need_thread()
-        except BaseException:
+        except RuntimeError as lacking:
             self._free.release()
-            raise
+            raise TookTooLong(str(lacking)) from lacking
         self._jobs.put((job, work))
         for each in waits(deadline, is_over):
             try:
@@ -93,12 +102,32 @@ class Threads:
             self._jobs.put(None)
 
     def _need_thread(self) -> None:
-        """Have one more thread that takes a job."""
+        """Have one more thread that takes a job.
+
+        Raises:
+            RuntimeError: there is none, and none to be had.
+        """
         with self._lock:
             if self._idle:
                 self._idle -= 1
                 return
-        threading.Thread(target=self._work, name=self._name, daemon=True).start()
+        try:
+            self._start_thread()
+        except RuntimeError:
+            with self._lock:
+                if not self._count:
+                    raise
+                self._behind += 1
+
+    def _start_thread(self) -> None:
+        with self._lock:
+            self._count += 1
+        try:
+            threading.Thread(target=self._work, name=self._name, daemon=True).start()
+        except RuntimeError:
+            with self._lock:
+                self._count -= 1
+            raise
 
     def _work(self) -> None:
         while (task := self._jobs.get()) is not None:
@@ -108,11 +137,24 @@ class Threads:
             except BaseException as error:  # noqa: BLE001 - it belongs to whoever wants the work
                 job.set_exception(error)
             del task, job, work
-            with self._lock:
-                self._idle += not self._is_closed
+            is_last = self._is_done()
             self._free.release()
-            if self._is_closed:
+            if is_last:
                 return
+        with self._lock:
+            self._count -= 1
+
+    def _is_done(self) -> bool:
+        """A thread is done with its work; whether it ends."""
+        with self._lock:
+            if self._behind:
+                self._behind -= 1
+            elif self._is_closed:
+                self._count -= 1
+                return True
+            else:
+                self._idle += 1
+        return False
 
 
 def waits(deadline: float | None, is_over: IsOver | None) -> Iterator[float | None]:

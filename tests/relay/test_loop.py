@@ -14,7 +14,7 @@ import pytest
 
 from perdition import logs
 from perdition.logs import Log, Who
-from perdition.relay import loop
+from perdition.relay import ends
 from perdition.relay.loop import Relay
 
 
@@ -162,7 +162,7 @@ def test_the_login_is_logged_again(tmp_path: os.PathLike[str]) -> None:
 def test_a_client_that_has_ended_its_side_waits_for_a_slow_server(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loop, "HALF_CLOSED_SECONDS", 1)
+    monkeypatch.setattr(ends, "HALF_CLOSED_SECONDS", 1)
     client, server = stage.session()
     client.sendall(b"a SEARCH\r\n")
     client.shutdown(socket.SHUT_WR)
@@ -184,7 +184,7 @@ def test_a_client_that_has_ended_its_side_waits_for_a_slow_server(
 def test_who_stays_when_the_other_one_has_gone_is_given_up_though_there_is_no_timeout(
     stage: Stage, monkeypatch: pytest.MonkeyPatch, limit: str, gone: str, told: int
 ) -> None:
-    monkeypatch.setattr(loop, limit, 1)
+    monkeypatch.setattr(ends, limit, 1)
     client, server = stage.session()
     (client if gone == "client" else server).close()
     stage.wait("Closing session: ")
@@ -323,3 +323,22 @@ def test_a_fault_of_ours_ends_one_session_only(stage: Stage) -> None:
     stage.wait("RuntimeError")
     client.sendall(b"goes on")
     assert read(server, 7) == b"goes on"
+
+
+def test_a_session_that_cannot_be_waited_for_ends_and_is_told_in_the_log(
+    tmp_path: os.PathLike[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def modify(_fd: int, _events: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    watched(monkeypatch)
+    with running(tmp_path) as stage:
+        stage.relay._epoll.modify = modify
+        _client, server = stage.session()
+        server.setblocking(False)
+        # More than a client takes that does not read.
+        with contextlib.suppress(BlockingIOError, ConnectionResetError, BrokenPipeError):
+            while server.send(bytes(65536)):
+                pass
+        stage.wait("relay: No space left on device: c->p ")
+    assert "Bug" not in stage.log()

@@ -106,3 +106,19 @@ def test_who_is_not_root_is_told_that_pam_may_not_be_asked(
     unheard.start("perdition: authenticator", lambda: None)
     log = (tmp_path / "log").read_text()
     assert ": Warning: not invoked as root, local authentication may fail\n" in log
+
+
+def test_who_cannot_be_asked_for_now_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    def answer(*_arguments: object) -> int:
+        raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    monkeypatch.setattr(authenticator, "answer_apart", answer)
+    requests, process = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    ours, theirs = socket.socketpair()
+    with requests, process, ours:
+        request = authenticator.pack(Identity(b"ann", b"x", b""))
+        socket.send_fds(requests, [request], [theirs.fileno()])
+        theirs.close()
+        requests.shutdown(socket.SHUT_WR)
+        authenticator.serve(process, "perdition", 1)
+        assert ours.recv(100) == b"fResource temporarily unavailable"

@@ -372,3 +372,87 @@ def test_a_worker_whose_relay_fails_is_replaced(start: Start, tmp_path: Path) ->
             assert client.sock.recv(1) == b""
     wait_until(lambda: greets(program.port), "another one serves")
     program.logged_in().close()
+
+
+LACKING = """
+import errno
+import os
+import sys
+from pathlib import Path
+
+from perdition import cli
+from perdition.server.logins import LoginThreads
+
+flag, what = Path(sys.argv[1]), sys.argv[2]
+fork, prepare = os.fork, LoginThreads.prepare
+
+
+def no_fork():
+    if flag.exists():
+        raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+    return fork()
+
+
+if what == "processes":
+    os.fork = no_fork
+else:
+    LoginThreads.prepare = lambda threads: not flag.exists() and prepare(threads)
+sys.exit(cli.main(["perdition", *sys.argv[3:]]))
+"""
+
+
+@pytest.mark.parametrize(
+    ("what", "told"),
+    [("processes", "Worker 0 cannot be started: "), ("threads", "Worker 0: no thread for log-ins")],
+)
+def test_a_worker_leaves_when_its_follower_serves(
+    start: Start, tmp_path: Path, what: str, told: str
+) -> None:
+    """Else nobody would serve, where the system has no place for one more."""
+    popmap = tmp_path / "popmap.re"
+    popmap.write_text("^nobody$: nowhere\n")
+    program = start()
+    program.process.send_signal(signal.SIGINT)
+    program.process.wait(60)
+    flag = tmp_path / "flag"
+    command = [sys.executable, "-c", LACKING, str(flag), what, *program.command[2:]]
+    command += ["--workers", "1", "-M", "posix_regex", "-m", str(popmap)]
+    program.process = subprocess.Popen(command, start_new_session=True)
+    program.pid = program.process.pid
+    wait_until(program.listens, "the program listens")
+    with closing(client := program.logged_in()):
+        first = program.worker_of(client)
+    flag.touch()
+    program.kill(signal.SIGHUP)
+    program.wait_log(told, 2)
+    with closing(client := program.logged_in()):
+        assert program.worker_of(client) == first
+    flag.unlink()
+    wait_until(lambda: not is_running(first), "it has left")
+    with closing(client := program.logged_in()):
+        assert program.worker_of(client) != first
+
+
+def test_no_process_keeps_the_log_of_before(start: Start, tmp_path: Path) -> None:
+    program = start("--authenticate_in", "--workers", "1")
+    wait_until(lambda: len(program.workers()) == 2, "a worker, and the one that asks PAM")
+    old = tmp_path / "log.1"
+    program.log_path.rename(old)
+    program.kill(signal.SIGHUP)
+    wait_until(program.log_path.exists, "a new log")
+
+    def has_left() -> bool:
+        pids = [program.pid, *program.workers()]
+        return len(pids) == 3 and not any(str(old) in open_files(each) for each in pids)
+
+    wait_until(has_left, "the old log is nobody's")
+
+
+def open_files(pid: int) -> set[str]:
+    """The files that a process has open."""
+    found = set()
+    with contextlib.suppress(OSError):
+        for each in Path(f"/proc/{pid}/fd").iterdir():
+            with contextlib.suppress(OSError):
+                found.add(str(each.readlink()))
+    return found

@@ -12,6 +12,10 @@ from perdition.tls.stream import RECORD_SIZE, Stream
 WOULD_BLOCK = (BlockingIOError, InterruptedError, ssl.SSLWantReadError)
 # A number, and no enumeration: it is looked at with each octet that is relayed.
 NOW = int(socket.MSG_DONTWAIT)
+# How long a session lies still before it is ended where the client was told that its server has.
+HALF_CLOSED_SECONDS = 10
+# The same where the client has ended its side, and `timeout` has no limit: it may have gone.
+ABANDONED_SECONDS = 1800
 # What TLS may have to say by itself to a peer that does not read.
 OWN_LIMIT = 65536
 
@@ -280,6 +284,14 @@ class Relayed:
         self.active = self.relog = now
         self.due = 0
         self.is_open = True
+
+    def limit(self, timeout: int) -> int:
+        """How many seconds it may lie still, 0 for any time; that is `timeout` as a rule."""
+        if self.client.outgoing.ended:
+            return min(timeout or HALF_CLOSED_SECONDS, HALF_CLOSED_SECONDS)
+        if self.client.incoming.source_ended:
+            return timeout or ABANDONED_SECONDS
+        return timeout
 
     @property
     def has_ended_side(self) -> bool:

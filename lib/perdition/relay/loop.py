@@ -23,10 +23,6 @@ from perdition.relay.splice import Splice
 from perdition.relay.timetable import Timetable
 from perdition.tls.stream import RECORD_SIZE, Stream
 
-# How long a session lies still before it is ended where the client was told that its server has.
-HALF_CLOSED_SECONDS = 10
-# The same where the client has ended its side, and `timeout` has no limit: it may have gone.
-ABANDONED_SECONDS = 1800
 # Peers that are heard at a time.
 MOST_EVENTS = 256
 # How long the loop waits at most: a session that was added may be due before the one known last.
@@ -165,6 +161,10 @@ class Relay:
                         self._pass_on(end)
                     else:
                         self._serve(end, events)
+                except OSError as error:
+                    # The system cannot wait for one more.
+                    self.log.error(logs.not_relayed(end.relayed.who, str(error.strerror)))
+                    self._break_off(end.relayed)
                 except Exception as error:  # noqa: BLE001 - it must end this session only
                     self.log.trace(error)
                     if end.relayed.is_open:
@@ -314,20 +314,12 @@ class Relay:
 
     def _schedule(self, relayed: Relayed) -> None:
         """Note when something has to be done about a session; the lock is held."""
-        limit = self._limit(relayed)
+        limit = relayed.limit(self.timeout)
         moment = relayed.active + limit if limit else math.inf
         if self.relog:
             moment = min(moment, relayed.relog + self.relog)
         if moment < math.inf:
             self._timetable.put(relayed, moment)
-
-    def _limit(self, relayed: Relayed) -> int:
-        """How many seconds a session may lie still, 0 for any time."""
-        if relayed.client.outgoing.ended:
-            return min(self.timeout or HALF_CLOSED_SECONDS, HALF_CLOSED_SECONDS)
-        if relayed.client.incoming.source_ended:
-            return self.timeout or ABANDONED_SECONDS
-        return self.timeout
 
     def _keep_time(self, now: float) -> float:
         """Do what the timetable says.
@@ -340,7 +332,7 @@ class Relay:
         for relayed in due:
             if not relayed.is_open:
                 continue
-            limit = self._limit(relayed)
+            limit = relayed.limit(self.timeout)
             if limit and now >= relayed.active + limit:
                 self._give_up(relayed)
                 continue

@@ -83,6 +83,15 @@ class Authenticator:
             self.pid = pid
         signal.pthread_sigmask(signal.SIG_SETMASK, [])
 
+    def replace(self, title: str, forget: Callable[[], None]) -> None:
+        """Have another process in the place of the one there is, which keeps its old log."""
+        old = self.pid
+        self.start(title, forget)
+        if old:
+            # Those that it has forked already go on to answer.
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(old, signal.SIGTERM)
+
     def _be_process(self, title: str, forget: Callable[[], None]) -> None:
         """The child's side of the fork: never returns."""
         status = 1
@@ -216,8 +225,13 @@ def serve(requests: socket.socket, service: str, seconds: int) -> None:
             return
         for descriptor in descriptors:
             with contextlib.suppress(ValueError), socket.socket(fileno=descriptor) as answer:
-                if is_awaited(answer):
+                if not is_awaited(answer):
+                    continue
+                try:
                     children.add(answer_apart(service, unpack(request), answer, seconds))
+                except OSError as error:
+                    with contextlib.suppress(OSError):
+                        answer.sendall(FAILED + os.strerror(error.errno or 0).encode())
 
 
 def is_awaited(answer: socket.socket) -> bool:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from perdition.logs import Log
 from perdition.server.slots import Slot, Slots
-from perdition.server.worker import LEAVING, READY
+from perdition.server.worker import LEAVING, READY, RETIRE
 
 # A worker that ends sooner than this is not started again at once.
 YOUNG_SECONDS = 1.0
@@ -27,6 +27,7 @@ class Child:
         slot: the number of its connections.
         control: what it is told goes over this.
         retired: it was told to leave, and is not to be started again.
+        has_follower: another one is to take its place, and it is told to leave then.
         served: it has said that it serves.
         is_silent: it has ended, and says nothing more.
     """
@@ -36,6 +37,7 @@ class Child:
     control: socket.socket
     started: float = field(default_factory=time.monotonic)
     retired: bool = False
+    has_follower: bool = False
     served: bool = False
     is_silent: bool = False
 
@@ -94,6 +96,9 @@ class Children:
             said = child.control.recv(64, socket.MSG_DONTWAIT)
         if said == READY:
             child.served = self._has_served = True
+            self._retire_before(child)
+        elif said == LEAVING and child.has_follower:
+            child.retired = True
         elif said == LEAVING and not child.retired:
             # Somebody else has told it to; until it has ended it takes no connection.
             child.retired = True
@@ -131,6 +136,8 @@ class Children:
         """One has ended that was not told to."""
         how = f"signal {-code}" if code < 0 else f"status {code}"
         self._log.error(f"Worker {child.place} [{pid}] ended with {how}: starting another")
+        if child.has_follower:
+            return
         now = time.monotonic()
         pause = 0.0
         times = self._died_young.pop(child.place, 0)
@@ -159,20 +166,38 @@ class Children:
             self._due.remove(each)
             yield each[1]
 
-    def retire(self, message: bytes) -> set[int]:
-        """Tell all to leave, with that message; nobody takes their places by itself.
+    def retire(self, message: bytes) -> None:
+        """Tell all to leave, with that message; nobody takes their places."""
+        self._due.clear()
+        for child in self._living.values():
+            self._retire(child, message)
+
+    def expect_followers(self) -> set[int]:
+        """Have others take the places of all: each leaves when its follower serves.
 
         Returns:
-            All places, for those who follow them.
+            The places.
         """
         places = {child.place for child in self._living.values()}
         places |= {place for _moment, place in self._due}
         self._due.clear()
         for child in self._living.values():
-            child.retired = True
-            with contextlib.suppress(OSError):
-                child.control.send(message)
+            child.has_follower = True
         return places
+
+    def _retire_before(self, follower: Child) -> None:
+        """One serves: those before it in its place leave."""
+        for child in self._living.values():
+            if child is follower:
+                return
+            if child.place == follower.place and not child.retired:
+                self._retire(child, RETIRE)
+
+    @staticmethod
+    def _retire(child: Child, message: bytes) -> None:
+        child.retired = True
+        with contextlib.suppress(OSError):
+            child.control.send(message)
 
     def send_descriptor(self, message: bytes, descriptor: int) -> None:
         """Give all of them an open file."""

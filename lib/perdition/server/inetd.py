@@ -83,13 +83,17 @@ def serve_inetd(service: Service, ids: Ids | None) -> bool:
     Returns:
         Whether it ended in order.
     """
-    standard = Standard()
-    if ids is not None:
-        privileges.drop(ids)
     try:
-        return serve(service, standard.sock, standard.ends())
-    finally:
-        standard.finish()
+        standard = Standard()
+        if ids is not None:
+            privileges.drop(ids)
+        try:
+            return serve(service, standard.sock, standard.ends())
+        finally:
+            standard.finish()
+    except Exception as error:  # noqa: BLE001 - standard error is the client
+        service.log.trace(error)
+        return False
 
 
 def serve(service: Service, sock: socket.socket, ends: Ends) -> bool:
@@ -117,9 +121,6 @@ def serve(service: Service, sock: socket.socket, ends: Ends) -> bool:
                 service.log.error(logs.not_relayed(established.who, str(error.strerror)))
                 return False
             relay.run(until_empty=True)
-    except Exception as error:  # noqa: BLE001 - standard error is the client
-        service.log.trace(error)
-        return False
     finally:
         if established is None:
             session.channel.close()

@@ -61,6 +61,7 @@ class LoginServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
         log: Log,
         hurry: Callable[[], None],
         is_ahead: Callable[[], bool],
+        begin: threading.Event,
     ) -> None:
         """Serve the connections of a listener that is bound and listening already.
 
@@ -71,6 +72,7 @@ class LoginServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
             log: told about trouble.
             hurry: called when no thread is idle any more.
             is_ahead: whether other processes should have the next connections.
+            begin: when it happens, they are accepted.
         """
         socketserver.BaseServer.__init__(
             self, listener.getsockname(), socketserver.BaseRequestHandler
@@ -89,6 +91,7 @@ class LoginServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
         self._log = log
         self._hurry = hurry
         self._is_ahead = is_ahead
+        self._begin = begin
         self._lock = threading.Lock()
         self.is_accepting = True
         self._in_trouble = False
@@ -119,6 +122,7 @@ class LoginServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
 
     def _run(self) -> None:
         """A thread: accept, serve, and again."""
+        self._begin.wait()
         ours = threading.get_ident()
         with self._lock:
             self._accepters.add(ours)
@@ -227,7 +231,10 @@ class LoginServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
 
 
 class LoginThreads:
-    """The threads of all listeners of a worker; `manage` is to be called from time to time."""
+    """The threads of all listeners of a worker.
+
+    First `prepare`, then `start`; `manage` is to be called from time to time.
+    """
 
     def __init__(
         self,
@@ -256,17 +263,29 @@ class LoginThreads:
         self._tell = hurry
         self._hurried = False
         self._busy_at = 0.0
+        self._begin = threading.Event()
         self._servers = {
-            each.fileno(): LoginServer(each, serve, seconds, log, self._hurry, is_ahead)
+            each.fileno(): LoginServer(
+                each, serve, seconds, log, self._hurry, is_ahead, self._begin
+            )
             for each in listeners
         }
         threading.stack_size(STACK_SIZE)
 
-    def start(self) -> None:
-        """Start to accept."""
+    def prepare(self) -> bool:
+        """Have the first threads, which do not accept yet.
+
+        Returns:
+            Whether each listener has one.
+        """
         share = self._limit // len(self._servers)
         for server in self._servers.values():
             server.add_threads(min(FIRST_THREADS, share))
+        return all(server.threads for server in self._servers.values())
+
+    def start(self) -> None:
+        """Start to accept."""
+        self._begin.set()
 
     def stop_accepting(self) -> None:
         """Accept no more; the connections there are go on."""

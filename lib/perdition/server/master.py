@@ -26,7 +26,7 @@ from perdition.server.pidfile import PidFile, PidFileFailed
 from perdition.server.signals import Signals
 from perdition.server.slots import Slot
 from perdition.server.systemd import Manager, given_sockets
-from perdition.server.worker import DRAIN, LOG, RETIRE, STOP, CannotServe, Worker
+from perdition.server.worker import DRAIN, LOG, STOP, CannotServe, Worker
 from perdition.session.service import Service
 
 SUCCESS, FAILURE = 0, 255
@@ -161,10 +161,14 @@ class Master:
             signal.signal(number, self._end_inetd)
         for number in IGNORED:
             signal.signal(number, signal.SIG_IGN)
+        signal.signal(signal.SIGHUP, self._reload_inetd)
+
+    def _reload_inetd(self, _number: int, _frame: object) -> None:
         # In a thread: a look-up that is going on keeps the map until it is over.
-        signal.signal(
-            signal.SIGHUP, lambda _number, _frame: threading.Thread(target=self._read_again).start()
-        )
+        try:
+            threading.Thread(target=self._read_again).start()
+        except RuntimeError as error:
+            self.log.error(f"HUP: {error}")
 
     def _end_inetd(self, number: int, _frame: object) -> None:
         self.log.info(f"Exiting on signal {number}")
@@ -321,7 +325,7 @@ class Master:
         has_map = self._read_again()
         if not self.loaded.read_certificates_again() and not has_map:
             return
-        for place in self.children.retire(RETIRE):
+        for place in self.children.expect_followers():
             self._fork(place, signals)
 
     def _read_again(self) -> bool:
@@ -333,6 +337,8 @@ class Master:
         if self.loaded.reopen_log() and self.log.descriptor is not None:
             # The workers may not open it themselves.
             self.children.send_descriptor(LOG, self.log.descriptor)
+            if self.authenticator is not None:
+                self.authenticator.replace(f"{self.options.program}: authenticator", self._forget)
         return self.loaded.read_map_again()
 
     def _end(self, numbers: list[int], signals: Signals) -> int:

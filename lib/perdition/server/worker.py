@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 
 import setproctitle
 
-from perdition import logs
+from perdition import logs, net
 from perdition.config.options import Options
 from perdition.identity import Ends
 from perdition.logs import Log
@@ -37,6 +37,9 @@ from perdition.session.traffic import client_traffic, traffic
 RETIRE, DRAIN, STOP, LOG = b"retire", b"drain", b"stop", b"log"
 # What it says to the master.
 READY, LEAVING = b"ready", b"leaving"
+MORE_THREADS = (
+    "allow the user that workers run as more of them (ulimit -u; with systemd also TasksMax)"
+)
 # How long the loop may take to stop.
 STOP_SECONDS = 1.0
 # The library imports these when they are first needed: too late for the user that a worker has
@@ -168,10 +171,10 @@ class Worker:
         try:
             relaying.start()
         except RuntimeError as error:
-            raise CannotServe(
-                f"Worker {self.place}: {error}: allow the user that workers run as more of them "
-                "(ulimit -u; with systemd also TasksMax)"
-            ) from error
+            raise CannotServe(f"Worker {self.place}: {error}: {MORE_THREADS}") from error
+        net.keep_resolver()
+        if not self.logins.prepare():
+            raise CannotServe(f"Worker {self.place}: no thread for log-ins: {MORE_THREADS}")
         self.slot.accepts(True)
         # Before anybody can be served: it must not be taken for one that never was ready.
         self._tell_master(READY)
@@ -243,6 +246,8 @@ class Worker:
             return b""
         if message == LOG and descriptors:
             self.log.take_descriptor(descriptors[0])
+        elif message == LOG:
+            self.log.error("log_facility: no descriptor is free for the new log: HUP tries again")
         return message
 
     def _hurry(self) -> None:
