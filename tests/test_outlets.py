@@ -84,7 +84,7 @@ def test_lines_that_no_thread_could_be_had_for_do_not_stay_behind(
         backlog.put(b"1\n")
     outlet.is_full = False
     backlog.put(b"2\n")
-    with open(pipe[0], "rb", closefd=False) as read:  # noqa: PTH123 - a descriptor
+    with open(pipe[0], "rb", closefd=False) as read:
         assert [read.readline() for _ in range(2)] == [b"1\n", b"2\n"]
     wait_until(lambda: all(each.name != "log" for each in threading.enumerate()), SECONDS, "ended")
 
