@@ -131,9 +131,14 @@ def test_sessions_of_a_worker_without_descriptors_go_on_after_hup(start: Start) 
     numbers = {int(each.name) for each in Path(f"/proc/{worker}/fd").iterdir()}
     with closing(client), without_descriptors(worker, max(numbers) + 1):
         program.kill(signal.SIGHUP)
-        wait_until(lambda: len(program.workers()) > 1, "another worker")
-        with closing(program.logged_in()):
-            assert client.works()
+
+        def another_serves() -> bool:
+            with closing(other := program.connect()):
+                other.ask("USER ann")
+                return other.ask("PASS sesame") == b"+OK You are so in\r\n"
+
+        wait_until(another_serves, "another worker serves")
+        assert client.works()
         assert worker in program.workers()
 
 
