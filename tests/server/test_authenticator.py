@@ -70,6 +70,21 @@ def test_who_asks_a_process_that_does_not_listen_gives_up_in_time(unheard: Authe
     assert [gave_up.get() for _ in patiences] == ["no answer in time"] * len(patiences)
 
 
+def test_a_process_that_cannot_be_replaced_stays(
+    unheard: Authenticator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fork() -> int:
+        raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    ended: list[tuple[int, int]] = []
+    monkeypatch.setattr(os, "fork", fork)
+    monkeypatch.setattr(os, "kill", lambda *what: ended.append(what))
+    unheard.pid = 4711
+    unheard.replace("perdition: authenticator", lambda: None)
+    assert unheard.pid == 4711
+    assert not ended
+
+
 def test_nobody_asks_pam_for_one_who_has_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[bytes] = []
 

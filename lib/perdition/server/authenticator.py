@@ -87,7 +87,9 @@ class Authenticator:
         """Have another process in the place of the one there is, which keeps its old log."""
         old = self.pid
         self.start(title, forget)
-        if old:
+        if not self.pid:
+            self.pid = old
+        elif old:
             # Those that it has forked already go on to answer.
             with contextlib.suppress(ProcessLookupError):
                 os.kill(old, signal.SIGTERM)
