@@ -43,6 +43,11 @@ class LogOpenFailed(Exception):
     """The log cannot be opened; the text has the reason."""
 
 
+def behind_blank(peers: str) -> str:
+    """The two ends of a connection as lines have them; they leave no blank where unknown."""
+    return f" {peers}" if peers else ""
+
+
 class Who:
     """Whose log-in a line is about.
 
@@ -64,7 +69,7 @@ class Who:
             authorisation: the authorisation identity, None where there is none.
             user: the authentication identity, None where nobody has tried yet.
         """
-        self.peers = f" {peers}" if peers else ""
+        self.peers = behind_blank(peers)
         self.user = user
         shown = "NONE" if authorisation is None else f'"{escape_name(authorisation)}"'
         name = "(null)" if user is None else escape_name(user)
@@ -171,7 +176,7 @@ def no_match(key: str) -> str:
 
 def client_gone(peers: str) -> str:
     """A client went before it was logged in; fail2ban reads this line."""
-    shown = Who(peers).peers
+    shown = behind_blank(peers)
     return f"Fatal Error reading authentication information from client{shown}: Exiting child"
 
 
@@ -179,13 +184,13 @@ def client_silent(peers: str) -> str:
     """A client said nothing for too long."""
     return (
         "Fatal Error: Timeout reading authentication information from client"
-        f"{Who(peers).peers}: Exiting child"
+        f"{behind_blank(peers)}: Exiting child"
     )
 
 
 def client_deaf(peers: str) -> str:
     """A client could not be greeted."""
-    return f"Fatal error writing to client {Who(peers).peers}.Exiting child."
+    return f"Fatal error writing to client {behind_blank(peers)}.Exiting child."
 
 
 def too_many_failures(peers: str) -> str:

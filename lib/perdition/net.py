@@ -165,6 +165,11 @@ class Networks:
         return any(address in each for each in self._networks)
 
 
+def needs_no_resolver(host: str, port: str) -> bool:
+    """Whether both are numbers already."""
+    return port.isdigit() and is_address(host)
+
+
 def keep_resolver() -> None:
     """Have a thread that can ask the resolver, before others have taken all that there are."""
     _resolvers.keep_one()
@@ -184,7 +189,7 @@ def resolve(
     Raises:
         ConnectFailed: host or port is not known, or not in time.
     """
-    if port.isdigit() and is_address(host):
+    if needs_no_resolver(host, port):
         return numeric(host, port)
     if seconds is None:
         return asked(host, port)
@@ -226,7 +231,10 @@ def connect(
         ConnectFailed: none answered; the text has the last reason.
     """
     reason = "no address"
-    for family, address in _resolve_for(host, port, seconds, patience):
+    is_numeric = needs_no_resolver(host, port)
+    for family, address in (
+        numeric(host, port) if is_numeric else _ask_for(host, port, seconds, patience)
+    ):
         try:
             sock = socket.socket(family, socket.SOCK_STREAM)
         except OSError as error:
@@ -249,10 +257,10 @@ def connect(
     raise ConnectFailed(f"{host}:{port}: {reason}")
 
 
-def _resolve_for(
+def _ask_for(
     host: str, port: str, seconds: float, patience: Patience
 ) -> Sequence[tuple[int, tuple[object, ...]]]:
-    """The addresses, as long as the session may wait for them."""
+    """What the resolver says, as long as the session may wait for it."""
     left = min(seconds or math.inf, max(patience.deadline - time.monotonic(), 0))
     limit = None if left == math.inf else left
     return resolve(host, port, limit, lambda: patience.gave_way)

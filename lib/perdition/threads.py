@@ -10,8 +10,6 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 Job = tuple[Future[Any], Callable[[], Any]]
-
-
 IsOver = Callable[[], bool]
 # How often somebody who waits is asked whether that is over.
 LOOK_SECONDS = 0.25

@@ -161,14 +161,8 @@ class Relay:
                         self._pass_on(end)
                     else:
                         self._serve(end, events)
-                except OSError as error:
-                    # The system cannot wait for one more.
-                    self.log.error(logs.not_relayed(end.relayed.who, str(error.strerror)))
-                    self._break_off(end.relayed)
                 except Exception as error:  # noqa: BLE001 - it must end this session only
-                    self.log.trace(error)
-                    if end.relayed.is_open:
-                        self._break_off(end.relayed)
+                    self._fail(end.relayed, error)
             if now >= due:
                 due = max(self._keep_time(now), now)
 
@@ -379,6 +373,16 @@ class Relay:
         self.has_broken_off = True
         self.log.error("Fatal error piping data. Exiting child.")
         self._remove(relayed)
+
+    def _fail(self, relayed: Relayed, error: Exception) -> None:
+        """The system cannot wait for one more of a session's connections, or we are at fault."""
+        if isinstance(error, OSError):
+            self.log.error(logs.not_relayed(relayed.who, str(error.strerror)))
+        else:
+            self.log.trace(error)
+        # It may be gone already: it must not be counted out twice.
+        if relayed.is_open:
+            self._break_off(relayed)
 
     def _remove(self, relayed: Relayed) -> None:
         """Let go of a session's connections; the system then forgets that we wait for them."""

@@ -105,7 +105,7 @@ def serve(service: Service, sock: socket.socket, ends: Ends) -> bool:
         session.channel.close()
         return False
     program = service.options.program
-    who = f" {session.peers}" if session.peers else ""
+    who = logs.behind_blank(session.peers)
     setproctitle.setproctitle(f"{program}: connect ({who})")
     service.log.info(f"Connect: {who} inetd_pid={os.getppid()}")
     established = None
