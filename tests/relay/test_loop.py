@@ -341,3 +341,26 @@ def test_a_session_that_cannot_be_waited_for_ends_and_is_told_in_the_log(
                 pass
         stage.wait("relay: No space left on device: c->p ")
     assert "Bug" not in stage.log()
+
+
+def test_a_session_whose_connections_cannot_be_let_go_of_is_counted_out_once(
+    tmp_path: os.PathLike[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def close(_end: ends.End) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    ended: list[None] = []
+    with running(tmp_path, ended=lambda: ended.append(None)) as stage:
+        broken, server = stage.session()
+        kept = list(stage.relay._ends.values())
+        other, other_server = stage.session()
+        with monkeypatch.context() as failing:
+            failing.setattr(ends.End, "close", close)
+            broken.close()
+            server.close()
+            stage.wait("relay: Input/output error: c->p ")
+        other.sendall(b"goes on")
+        assert read(other_server, 7) == b"goes on"
+        assert len(ended) == 1
+        for each in kept:
+            each.sock.close()

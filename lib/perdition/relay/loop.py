@@ -391,6 +391,8 @@ class Relay:
             self._timetable.drop(relayed)
             for end in (relayed.client, relayed.server):
                 self._ends.pop(end.fd, None)
-        relayed.client.close()
-        relayed.server.close()
-        self.ended()
+        try:
+            relayed.client.close()
+            relayed.server.close()
+        finally:
+            self.ended()
