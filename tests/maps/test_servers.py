@@ -9,7 +9,7 @@ import pytest
 
 from perdition.maps import MapFailed, MapSettings, words
 from perdition.maps.deadlines import Socket, connect, left, limited, share
-from perdition.maps.servers import ServerFailed, Servers
+from perdition.maps.servers import REST_SECONDS, ServerFailed, Servers
 from support.processes import HOST
 
 MOST = 4
@@ -56,6 +56,42 @@ def test_one_that_has_failed_is_asked_last_for_a_while() -> None:
     question.asked.clear()
     assert asked.ask(question) == "A"
     assert question.asked == ["a"]
+
+
+def test_one_look_up_tries_whether_it_is_back_and_others_go_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    others, asked = failing("a"), servers("a", "b")
+    assert asked.ask(others) == "B"
+    others.asked.clear()
+    later = time.monotonic() + REST_SECONDS
+    monkeypatch.setattr("perdition.maps.servers.monotonic", lambda: later)
+
+    def first(server: str) -> str:
+        # Another one comes meanwhile.
+        assert asked.ask(others) == "B"
+        return server.upper()
+
+    assert asked.ask(first) == "A"
+    assert others.asked == ["b"]
+    assert asked.ask(failing()) == "A"
+
+
+def test_who_gets_no_turn_in_time_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = servers("a", "b")
+    text = f"^all {MOST} connections to a, b were in use for 5 s$"
+
+    def question(number: int, server: str) -> str:
+        if number:
+            return asked.ask(lambda each: question(number - 1, each))
+        with pytest.raises(MapFailed, match=text):
+            asked.ask(str.upper)
+        # Nor is there time for it.
+        with limited(1e-9), pytest.raises(MapFailed, match=text):
+            asked.ask(str.upper)
+        return server
+
+    assert asked.ask(lambda each: question(MOST - 1, each)) == "a"
 
 
 def test_if_none_can_it_is_said_why() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from perdition.grammar import scan_settings
-from perdition.maps import Answer, Found, MapFailed, MapSettings, Query, database
+from perdition.maps import Answer, Found, MapFailed, MapSettings, Query, servers
 from perdition.maps.choice import open_map
 from perdition.maps.sql_options import read_access
 from perdition.net import ServerItem
@@ -146,7 +146,7 @@ def test_the_next_url_is_asked_when_the_first_fails(path: Path, tmp_path: Path) 
 def test_one_that_failed_is_asked_again_after_a_while(
     path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(database, "AVOID_SECONDS", 0.5)
+    monkeypatch.setattr(servers, "REST_SECONDS", 0.5)
     late = tmp_path / "late"
     option = f"sqlite:///{late} sqlite:///{path}"
     with contextlib.closing(open_map("sql", option, MapSettings())) as opened:

@@ -7,30 +7,20 @@ from collections.abc import Iterable
 from sqlalchemy.engine import Connection, Engine
 
 from perdition.maps import MapSettings
+from perdition.maps.deadlines import left
+from perdition.maps.servers import ServerFailed
 from perdition.maps.sql_engine import is_not_a_key, is_of_the_query, reason
 from perdition.maps.sql_statement import Row, Statement
 from perdition.threads import Threads
 
-# A database that did not answer is asked after the others for so many seconds.
-AVOID_SECONDS = 10
-
-
-class Unanswered(Exception):
-    """The database does not answer, or with an error; the text says which one, and why."""
-
 
 class Database:
-    """A database on one server.
+    """A database on one server; as a text, its name.
 
     Connections are made when there is something to look up, and kept: at most `map_connections`.
     Of those that are free, the one used last is the next. Each is used by a thread of its own, so
     that whoever asks can give up waiting: drivers cannot end all their waits, not that for a name
     server, nor for a process that is stopped.
-
-    Attributes:
-        name: for messages; nothing in it is secret.
-        avoided_until: the moment up to which others are asked first. There is no lock for it: what
-            is written last counts.
     """
 
     def __init__(
@@ -44,14 +34,13 @@ class Database:
         """Prepare it; no connection is made.
 
         Args:
-            name: for messages.
+            name: for messages; nothing in it is secret.
             engine: from new_engine.
             statement: what is asked.
             settings: of these, the most connections.
             secrets: what no message may have in it.
         """
-        self.name = name
-        self.avoided_until = -math.inf
+        self._name = name
         self._engine = engine
         self._pool = engine.pool
         self._statement = statement
@@ -59,33 +48,25 @@ class Database:
         self._threads = Threads(settings.connections, "database")
         self._is_closed = False
 
-    def look_up(self, key: str, seconds: float | None) -> Row | None:
+    def __str__(self) -> str:
+        return self._name
+
+    def look_up(self, key: str) -> Row | None:
         """The row of a key, None where there is none.
 
         Args:
             key: text without NUL.
-            seconds: for everything; None for no limit.
 
         Raises:
-            Unanswered: there is no answer, or it is an error.
+            ServerFailed: there is no answer in time, or it is an error.
         """
-        deadline = math.inf if seconds is None else time.monotonic() + seconds
         try:
-            found = self._threads.call(lambda: self._fetch(key, deadline), seconds)
+            seconds = left()
+            deadline = math.inf if seconds is None else time.monotonic() + seconds
+            return self._threads.call(lambda: self._fetch(key, deadline), seconds)
         # A driver that is told nonsense raises anything.
         except Exception as error:
-            self.avoided_until = time.monotonic() + AVOID_SECONDS
-            raise Unanswered(f"{self.name}: {reason(error, self._secrets)}") from error
-        self.avoided_until = -math.inf
-        return found
-
-    def take_turn(self, now: float) -> None:
-        """Be the first one that is asked.
-
-        If it did not answer before, others go on to avoid it until this one look-up has succeeded.
-        """
-        if self.avoided_until != -math.inf:
-            self.avoided_until = now + AVOID_SECONDS
+            raise ServerFailed(reason(error, self._secrets)) from error
 
     def close(self) -> None:
         """Close the connections; one that is in use, as soon as it is not."""

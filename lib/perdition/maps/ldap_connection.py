@@ -7,19 +7,17 @@ host up with as many limits as that has addresses, and connect again on its own 
 """
 
 import contextlib
-import math
 import os
 import socket
 import ssl
-import time
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import ldap
 from ldap.extop import ExtendedRequest
 
-from perdition import net
 from perdition.certificates import matches, names_of
+from perdition.maps.deadlines import Socket, connect_plain, connected
 from perdition.maps.ldap_url import Directory, Server
 
 # Where libldap would connect to if it lost the socket that it is given.
@@ -47,49 +45,48 @@ class Entry(NamedTuple):
     attributes: dict[str, list[bytes]]
 
 
+class NotAName(Exception):
+    """What was to be the name of an entry is none."""
+
+
 class Connection:
-    """A connection, bound. It is for one thread at a time.
+    """A connection, bound. It is for one thread at a time, and each of its waits ends in time.
 
-    After any exception but NO_SUCH_OBJECT and INVALID_DN_SYNTAX of `search` it is of no use.
-
-    Attributes:
-        server: where it goes to.
+    After any exception but NotAName it is of no use.
     """
 
-    def __init__(self, server: Server, directory: Directory, until: float) -> None:
+    def __init__(self, server: Server, directory: Directory) -> None:
         """Connect and bind.
 
         Args:
             server: one of the directory's.
             directory: how.
-            until: the moment when that has to be done.
 
         Raises:
             OSError: it cannot be reached, is silent, or there is no TLS with it.
-            net.ConnectFailed: its name is not known.
             ldap.LDAPError: it does not want that.
         """
-        self.server = server
+        self._host = server.host or "localhost"
         self._directory = directory
         with contextlib.ExitStack() as opened:
-            self._stream = opened.enter_context(connect(server, until))
+            self._stream: socket.socket = opened.enter_context(connect(server))
             self._near, self._far = map(opened.enter_context, socket.socketpair())
             self._near.setblocking(False)
             self._ldap = ldap.initialize(NOWHERE, fileno=os.dup(self._far.fileno()))
             opened.callback(self.close)
-            self._begin(until)
+            self._begin()
             opened.pop_all()
 
-    def _begin(self, until: float) -> None:
+    def _begin(self) -> None:
         directory = self._directory
         self._ldap.set_option(ldap.OPT_REFERRALS, 0)
         self._ldap.protocol_version = directory.version
         if directory.start_tls:
-            self._finish(self._ldap.extop(ExtendedRequest(START_TLS, None)), until)
+            self._finish(self._ldap.extop(ExtendedRequest(START_TLS, None)))
             self._check_nothing_is_left()
         if directory.tls is not None:
-            self._start_tls(directory.tls, until)
-        self._finish(self._ldap.simple_bind(directory.bind_name, directory.password), until)
+            self._start_tls(directory.tls)
+        self._finish(self._ldap.simple_bind(directory.bind_name, directory.password))
 
     def _check_nothing_is_left(self) -> None:
         """What came before TLS must not be taken for something that came under it."""
@@ -97,14 +94,13 @@ class Connection:
             self._far.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
             raise OSError("it has said more than it was asked before TLS")
 
-    def _start_tls(self, context: ssl.SSLContext, until: float) -> None:
-        host = self.server.host or "localhost"
-        self._stream.settimeout(seconds_to(until))
-        self._stream = stream = context.wrap_socket(self._stream, server_hostname=host)
+    def _start_tls(self, context: ssl.SSLContext) -> None:
+        self._stream = stream = context.wrap_socket(self._stream, server_hostname=self._host)
         info = stream.getpeercert()
         # It is empty where nobody wants it checked.
-        if info and not matches(host, info):
-            raise OSError(f"its certificate is for {', '.join(names_of(info))}, not for {host}")
+        if info and not matches(self._host, info):
+            names = ", ".join(names_of(info))
+            raise OSError(f"its certificate is for {names}, not for {self._host}")
 
     def close(self) -> None:
         """Say good-bye, without waiting for anything, and close."""
@@ -115,20 +111,18 @@ class Connection:
         for sock in (self._near, self._far, self._stream):
             sock.close()
 
-    def search(self, base: str, wanted: str, until: float) -> list[Entry]:
+    def search(self, base: str, wanted: str) -> list[Entry] | None:
         """Look for entries.
 
         Args:
             base: the name of the entry to start at.
             wanted: the filter.
-            until: the moment when the answer has to be there.
 
         Returns:
-            At most MOST_ENTRIES.
+            At most MOST_ENTRIES; None where there is no entry `base`.
 
         Raises:
-            ldap.NO_SUCH_OBJECT: there is no entry `base`.
-            ldap.INVALID_DN_SYNTAX: there can be none.
+            NotAName: `base` is none.
             ldap.LDAPError: the server does not want that, or says nonsense.
             OSError: it is silent or gone.
             UnicodeError: a name in its answer is not UTF-8.
@@ -138,31 +132,35 @@ class Connection:
             base, directory.scope, wanted, directory.attributes, sizelimit=MOST_ENTRIES
         )
         found: list[Entry] = []
-        with contextlib.suppress(ldap.SIZELIMIT_EXCEEDED):
-            for entries in self._results(message, until):
+        try:
+            for entries in self._results(message):
                 # References to other servers have no name; they are not followed.
                 named = [Entry(*each) for each in entries if each[0] is not None]
                 found = [*found, *named][:MOST_ENTRIES]
+        except ldap.SIZELIMIT_EXCEEDED:
+            pass
+        except ldap.NO_SUCH_OBJECT:
+            return None
+        except ldap.INVALID_DN_SYNTAX as error:
+            raise NotAName from error
         return found
 
-    def _finish(self, message: int, until: float) -> None:
+    def _finish(self, message: int) -> None:
         """Wait for the answer to a request that has just one."""
-        for _ in self._results(message, until):
+        for _ in self._results(message):
             pass
 
-    def _results(self, message: int, until: float) -> Iterator[list[Any]]:
+    def _results(self, message: int) -> Iterator[list[Any]]:
         """Send a request, and wait for all that is said to it.
 
         Args:
             message: the request's number.
-            until: the moment when the last of it has to be there.
 
         Yields:
             Lists of entries.
         """
         with contextlib.suppress(BlockingIOError):
             while octets := self._near.recv(PIECE):
-                self._stream.settimeout(seconds_to(until))
                 self._stream.sendall(octets)
         while True:
             kind, entries, _, _ = self._ldap.result3(message, all=0, timeout=0)
@@ -171,65 +169,17 @@ class Connection:
             if kind in MORE:
                 yield entries
             elif kind is None:
-                self._stream.settimeout(seconds_to(until))
                 if not (octets := self._stream.recv(PIECE)):
                     raise OSError("it has closed the connection")
                 self._near.sendall(octets)
 
 
-def connect(server: Server, until: float) -> socket.socket:
+def connect(server: Server) -> Socket:
     """Connect to a server: to the first of its addresses that answers.
 
     Raises:
-        OSError: none does.
-        net.ConnectFailed: its name is not known.
+        OSError: none does, or its name is not known.
     """
     if server.path:
-        return connected(socket.AF_UNIX, server.path, until)
-    addresses = net.resolve(server.host, server.port, seconds_to(until))
-    for number, (family, address) in enumerate(addresses):
-        left = len(addresses) - number
-        try:
-            sock = connected(family, address, share(until, left))
-        except OSError:
-            if left == 1:
-                raise
-        else:
-            # For waiting without a limit.
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-            return sock
-    raise OSError("no address")
-
-
-def connected(family: int, address: Any, until: float) -> socket.socket:
-    """A socket that is connected to an address."""
-    sock = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        sock.settimeout(seconds_to(until))
-        sock.connect(address)
-    except BaseException:
-        sock.close()
-        raise
-    return sock
-
-
-def share(until: float, attempts: int) -> float:
-    """The moment when the first of several attempts, which share the time left, is over."""
-    if until == math.inf:
-        return until
-    now = time.monotonic()
-    return now + (until - now) / attempts
-
-
-def seconds_to(until: float) -> float | None:
-    """The seconds to a moment, None for no limit.
-
-    Raises:
-        TimeoutError: it is over.
-    """
-    if until == math.inf:
-        return None
-    left = until - time.monotonic()
-    if left <= 0:
-        raise TimeoutError("timed out")
-    return left
+        return connected(socket.AF_UNIX, server.path)
+    return connect_plain(server.host, server.port)

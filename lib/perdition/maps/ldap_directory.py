@@ -1,14 +1,13 @@
 """ldap: entries of a directory (reference: maps.md section 13)."""
 
-import math
-import time
-
 import ldap
 
 from perdition.maps import Answer, MapFailed, MapSettings, Query, check_item, read_value
-from perdition.maps.ldap_connection import MOST_ENTRIES, Entry
-from perdition.maps.ldap_servers import Servers
+from perdition.maps.deadlines import limited
+from perdition.maps.ldap_connection import MOST_ENTRIES, Entry, NotAName
+from perdition.maps.ldap_server import KeptServer
 from perdition.maps.ldap_url import ANYTHING, read_option
+from perdition.maps.servers import Servers
 from perdition.net import ServerItem
 from perdition.protocols import decode
 
@@ -29,8 +28,10 @@ class Ldap:
             MapFailed: the option is wrong.
         """
         self._directory = read_option(option)
-        self._servers = Servers(self._directory, settings)
-        self._seconds = settings.timeout or math.inf
+        self._servers = Servers(
+            [KeptServer(each, self._directory) for each in self._directory.servers], settings
+        )
+        self._seconds = settings.timeout
         self._delimiter = settings.delimiter
         self._tell = settings.tell
         self._told: set[str] = set()
@@ -45,19 +46,10 @@ class Ldap:
             self._tell_once(warning, warning)
         if len(query.key) > LONGEST_KEY:
             return None
-        until = time.monotonic() + self._seconds
         base = self._directory.base.fill(query.key)
         wanted = self._directory.filter.fill(query.key)
-        try:
-            entries = self._servers.search(base, wanted, until)
-        except ldap.NO_SUCH_OBJECT:
-            if not self._directory.base.has_place:
-                self._tell_once("no base", f"ldap: there is no entry {base}")
-            return None
-        except ldap.INVALID_DN_SYNTAX as error:
-            if self._is_key_to_blame(until):
-                return None
-            raise MapFailed(f"ldap: not a distinguished name: {base}") from error
+        with limited(self._seconds):
+            entries = self._search(base, wanted)
         if not entries:
             return None
         if len(entries) == MOST_ENTRIES:
@@ -69,16 +61,31 @@ class Ldap:
             )
         return self._answer(entries[0])
 
-    def _is_key_to_blame(self, until: float) -> bool:
+    def _search(self, base: str, wanted: str) -> list[Entry]:
+        """Entries that the filter finds below the base, with the key in both.
+
+        Raises:
+            MapFailed: no server gives an answer, or the base is no name, whatever the key.
+        """
+        try:
+            entries = self._servers.ask(lambda server: server.search(base, wanted))
+        except NotAName as error:
+            if self._is_key_to_blame():
+                return []
+            raise MapFailed(f"ldap: not a distinguished name: {base}") from error
+        if entries is None and not self._directory.base.has_place:
+            self._tell_once("no base", f"ldap: there is no entry {base}")
+        return entries or []
+
+    def _is_key_to_blame(self) -> bool:
         """Whether the base would be a name with another key in it."""
         if not self._directory.base.has_place:
             return False
+        another = self._directory.base.fill(b"x")
         try:
-            self._servers.search(self._directory.base.fill(b"x"), ANYTHING, until)
-        except ldap.INVALID_DN_SYNTAX:
+            self._servers.ask(lambda server: server.search(another, ANYTHING))
+        except NotAName:
             return False
-        except ldap.NO_SUCH_OBJECT:
-            return True
         return True
 
     def _answer(self, entry: Entry) -> Answer:
@@ -105,4 +112,5 @@ class Ldap:
             self._tell(text)
 
     def close(self) -> None:
-        self._servers.close()
+        for each in self._servers:
+            each.close()

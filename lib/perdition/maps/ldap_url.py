@@ -14,6 +14,7 @@ import ldap
 import ldapurl
 
 from perdition.maps import MapFailed
+from perdition.maps.deadlines import TlsSocket
 
 DEFAULT_URL = "ldap://localhost/ou=mailbox,dc=nodomain?username,mailhost,port?one?(uid=%s)"
 ATTRIBUTES = ("username", "mailhost", "port")
@@ -278,6 +279,7 @@ def tls_context(ca_file: str) -> ssl.SSLContext:
         MapFailed: the certificates cannot be read.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.sslsocket_class = TlsSocket
     context.check_hostname = False  # certificates.matches() does it, as for real servers
     if ca_file and not Path(ca_file).is_absolute():
         raise MapFailed(f"ldap: X-TLS-CACERT: not a whole path: {ca_file}")

@@ -1,5 +1,6 @@
 """The servers of a store: which of them is asked, by how many at a time, and for how long."""
 
+import contextlib
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from time import monotonic
@@ -48,21 +49,38 @@ class Servers(Generic[Server]):
             MapFailed: there was no answer in time, or only failures; or raised by question.
         """
         with limited(self._timeout):
-            if not self._places.acquire(timeout=left()):
-                raise MapFailed(
-                    f"all {self._most} connections to {self} were in use for {self._timeout:g} s"
-                )
+            self._take_place()
             try:
                 return self._ask_in_order(question)
             finally:
                 self._places.release()
 
-    def _ask_in_order(self, question: Callable[[Server], T]) -> T:
-        reasons = []
+    def _take_place(self) -> None:
+        """Wait until there are few enough that ask."""
+        with contextlib.suppress(TimeoutError):
+            if self._places.acquire(timeout=left()):
+                return
+        raise MapFailed(
+            f"all {self._most} connections to {self} were in use for {self._timeout:g} s"
+        )
+
+    def _order(self) -> list[int]:
+        """The servers' numbers, those last that rest.
+
+        The first look-up after a rest tries the server, and others leave it alone until that has
+        gone well. What is written last counts: there is no lock.
+        """
         now = monotonic()
         order = sorted(
             range(len(self._servers)), key=lambda number: self._rests.get(number, now) > now
         )
+        if order[0] in self._rests:
+            self._rests[order[0]] = now + REST_SECONDS
+        return order
+
+    def _ask_in_order(self, question: Callable[[Server], T]) -> T:
+        reasons = []
+        order = self._order()
         for tried, number in enumerate(order):
             server = self._servers[number]
             try:

@@ -1,12 +1,11 @@
 """What all maps in SQL databases do: ask one after the other, and read the value."""
 
-import time
 from collections.abc import Sequence
 from typing import ClassVar
 
 from perdition.maps import Found, MapFailed, MapSettings, Query, read_value
-from perdition.maps.database import Database, Unanswered
-from perdition.maps.sql_statement import Row
+from perdition.maps.database import Database
+from perdition.maps.servers import Servers
 
 
 class SqlMap:
@@ -26,11 +25,10 @@ class SqlMap:
 
         Args:
             databases: at least one.
-            settings: of these, the delimiter and the time limit.
+            settings: of these, the delimiter, the time limit and the most connections.
         """
-        self._databases = databases
+        self._databases = Servers(databases, settings)
         self._delimiter = settings.delimiter
-        self._timeout = settings.timeout
 
     def lookup(self, query: Query, /) -> Found:
         """The value of a key, None where there is none.
@@ -39,7 +37,7 @@ class SqlMap:
             MapFailed: none of the databases answers, or the value is nonsense.
         """
         key = text_of(query.key)
-        row = None if key is None else self._ask(key)
+        row = None if key is None else self._databases.ask(lambda each: each.look_up(key))
         if row is None:
             return None
         if not row.server:
@@ -52,33 +50,6 @@ class SqlMap:
     def close(self) -> None:
         for each in self._databases:
             each.close()
-
-    def _ask(self, key: str) -> Row | None:
-        """What the first database says that answers.
-
-        Each may use its share of the time: as long as the first one is silent, the others are
-        asked in time nevertheless.
-        """
-        end = time.monotonic() + self._timeout
-        troubles = []
-        databases = in_order(self._databases)
-        for others, database in zip(reversed(range(len(databases))), databases, strict=True):
-            seconds = None
-            if self._timeout:
-                seconds = max(0.0, end - time.monotonic()) / (others + 1)
-            try:
-                return database.look_up(key, seconds)
-            except Unanswered as error:
-                troubles.append(str(error))
-        raise MapFailed("; ".join(troubles))
-
-
-def in_order(databases: Sequence[Database]) -> Sequence[Database]:
-    """The databases in the order in which they are asked: those last that did not answer."""
-    now = time.monotonic()
-    found = sorted(databases, key=lambda each: each.avoided_until > now)
-    found[0].take_turn(now)
-    return found
 
 
 def text_of(key: bytes) -> str | None:
