@@ -1,11 +1,13 @@
 """The pid file: who may take it, and who not."""
 
+import fcntl
 import os
 from pathlib import Path
 
 import pytest
 
 from perdition.logs import INFO, Log
+from perdition.server import pidfile
 from perdition.server.pidfile import PidFile, PidFileFailed
 
 
@@ -51,3 +53,50 @@ def test_a_file_without_a_number_is_left_alone(path: Path, text: str) -> None:
     with pytest.raises(PidFileFailed, match="without a process id"):
         take(path)
     assert path.read_text() == text
+
+
+def test_a_pipe_is_not_waited_for(path: Path) -> None:
+    os.mkfifo(path)
+    with pytest.raises(PidFileFailed, match="without a process id"):
+        take(path)
+
+
+def test_of_two_starts_one_takes_a_stale_file(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path.write_text("4294967296")
+    others = []
+
+    def is_anothers(number: str) -> bool:
+        assert number == "4294967296"
+        with pytest.raises(PidFileFailed, match="another start is under way") as caught:
+            take(path)
+        others.append(caught)
+        return False
+
+    monkeypatch.setattr(pidfile, "_is_anothers", is_anothers)
+    take(path)
+    assert len(others) == 1
+    assert path.read_text() == str(os.getpid())
+
+
+@pytest.mark.parametrize("runs", [True, False], ids=["runs", "has gone"])
+def test_what_another_start_has_just_made_stays(
+    path: Path, monkeypatch: pytest.MonkeyPatch, runs: bool
+) -> None:
+    path.write_text("4294967296")
+    flock = fcntl.flock
+
+    def after_the_other(file: int, how: int) -> None:
+        flock(file, how)
+        monkeypatch.setattr(fcntl, "flock", flock)
+        path.unlink()
+        if runs:
+            path.write_text(str(os.getppid()))
+
+    monkeypatch.setattr(fcntl, "flock", after_the_other)
+    if runs:
+        with pytest.raises(PidFileFailed, match=f"process {os.getppid()} is running already"):
+            take(path)
+        assert path.read_text() == str(os.getppid())
+    else:
+        take(path)
+        assert path.read_text() == str(os.getpid())

@@ -1,6 +1,7 @@
 """The pid file (reference: process.md section 6)."""
 
 import contextlib
+import fcntl
 import os
 from pathlib import Path
 
@@ -9,6 +10,10 @@ from perdition.server.privileges import Ids
 
 MODE = 0o660
 DIRECTORY_MODE = 0o770
+# How often a file may be made and removed by others while we try to take it.
+TRIES = 3
+# Longer than any number of a process.
+MOST_OCTETS = 1024
 
 
 class PidFileFailed(Exception):
@@ -57,11 +62,13 @@ class PidFile:
                 os.chown(directory, self._owner.uid, self._owner.gid)
 
     def _take(self, path: Path) -> None:
-        for _ in range(2):
+        for _ in range(TRIES):
             try:
                 descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, MODE)
             except FileExistsError:
-                self._check(path)
+                # It may be gone meanwhile, by who has made it or by another start.
+                with contextlib.suppress(FileNotFoundError):
+                    self._clear(path)
                 continue
             with contextlib.closing(os.fdopen(descriptor, "w")) as file:
                 file.write(str(os.getpid()))
@@ -71,29 +78,46 @@ class PidFile:
             return
         raise FileExistsError(0, "made anew by another process")
 
-    def _check(self, path: Path) -> None:
+    def _clear(self, path: Path) -> None:
         """Remove a file whose process is gone.
 
+        Of two that start at the same time, neither may remove what the other has just made.
+
         Raises:
-            PidFileFailed: its process runs, or it has no process id.
+            PidFileFailed: its process runs, it has no process id, or the other one looks at it.
         """
-        text = path.read_text(encoding="ascii", errors="replace").strip()
+        # Of a pipe, nobody may have the other end.
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise PidFileFailed(
+                    f"pid_file {path}: another start is under way", "Could not write pid file"
+                ) from error
+            self._check(path, file.read(MOST_OCTETS).decode("ascii", "replace").strip())
+            if os.path.samestat(os.fstat(file.fileno()), path.stat()):
+                path.unlink()
+                self._log.info(f"Removed stale pid-file [{path}]")
+
+    def _check(self, path: Path, text: str) -> None:
+        """See that a file says the number of a process that is gone.
+
+        Raises:
+            PidFileFailed: it does not.
+        """
         if not text.isdigit() or not text.strip("0"):
             raise PidFileFailed(
                 f"pid_file {path}: there is a file without a process id in it: remove it if "
                 "nothing is running",
                 "Could not write pid file",
             )
-        if not _is_anothers(text):
-            path.unlink()
-            self._log.info(f"Removed stale pid-file [{path}]")
-            return
-        raise PidFileFailed(
-            f"pid_file {path}: process {text} is running already: stop it first, or remove the "
-            "file if that is another program",
-            f"Fatal error: Pid file [{path}] exists for process [{text}] which appears to be "
-            "running, exiting",
-        )
+        if _is_anothers(text):
+            raise PidFileFailed(
+                f"pid_file {path}: process {text} is running already: stop it first, or remove "
+                "the file if that is another program",
+                f"Fatal error: Pid file [{path}] exists for process [{text}] which appears to be "
+                "running, exiting",
+            )
 
     def write(self) -> None:
         """Put the process id of today into it: after detaching."""
