@@ -13,6 +13,27 @@ Job = tuple[Future[Any], Callable[[], Any]]
 IsOver = Callable[[], bool]
 # How often somebody who waits is asked whether that is over.
 LOOK_SECONDS = 0.25
+MORE_THREADS = (
+    "allow the user that workers run as more of them (ulimit -u; with systemd also TasksMax)"
+)
+
+
+class NoThread(Exception):
+    """The system has no thread left; the text says so, and what to do."""
+
+
+def start_thread(name: str, target: Callable[..., None], *arguments: object) -> threading.Thread:
+    """Start a thread that does not keep the process from ending.
+
+    Raises:
+        NoThread: there is none left.
+    """
+    thread = threading.Thread(target=target, args=arguments, name=name, daemon=True)
+    try:
+        thread.start()
+    except RuntimeError as error:
+        raise NoThread(f"{error}: {MORE_THREADS}") from error
+    return thread
 
 
 class TookTooLong(Exception):

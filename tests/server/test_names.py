@@ -7,7 +7,7 @@ import pytest
 
 from perdition.config.options import Options
 from perdition.net import NameUnknown
-from perdition.server.service import Names
+from perdition.server.service import MOST_NAMES, Names
 
 
 def test_a_name_that_the_resolver_fails_at_is_asked_for_again(
@@ -29,3 +29,22 @@ def test_a_name_that_the_resolver_fails_at_is_asked_for_again(
         names.host("192.0.2.1")
     monkeypatch.setattr(time, "monotonic", lambda now=time.monotonic: now() + 3600)
     assert names.host("192.0.2.1") == names.banner("192.0.2.1") == "mail"
+
+
+def test_names_are_remembered_up_to_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def getnameinfo(address: tuple[str, int], _flags: int) -> tuple[str, str]:
+        asked.append(address[0])
+        return f"host-{address[0]}", "0"
+
+    monkeypatch.setattr(socket, "getnameinfo", getnameinfo)
+    names = Names(Options())
+    for number in range(MOST_NAMES):
+        names.host(f"192.0.2.{number}")
+    assert names.host("192.0.2.0") == "host-192.0.2.0"
+    assert len(asked) == MOST_NAMES
+    # One more than there is room for: all are asked for again.
+    names.host("198.51.100.1")
+    names.host("192.0.2.0")
+    assert asked[MOST_NAMES:] == ["198.51.100.1", "192.0.2.0"]

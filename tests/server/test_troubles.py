@@ -2,7 +2,6 @@
 
 import contextlib
 import fcntl
-import functools
 import os
 import resource
 import shlex
@@ -18,9 +17,8 @@ import pytest
 from perdition.server.logins import FIRST_THREADS
 from server.conftest import ROOT, Client, Program, Start, free_port, is_running, wait_until
 from server.test_processes import closing
+from support.processes import NOBODY, as_root, have_no_threads
 
-as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become somebody else")
-NOBODY = 65534
 CRASHES = (
     signal.SIGSEGV,
     signal.SIGABRT,
@@ -217,9 +215,7 @@ def test_a_master_whose_workers_do_not_start_ends_in_order(start: Start, tmp_pat
     log_path, pid_path = tmp_path / "lone log", tmp_path / "lone" / "pid"
     command = [*start().command, "-u", str(NOBODY), "-g", str(NOBODY), "-b", "127.0.0.1:0"]
     command += ["-F", str(log_path), "--pid_file", str(pid_path), "--workers", "1"]
-    # Only root may have threads then.
-    alone = functools.partial(resource.setrlimit, resource.RLIMIT_NPROC, (1, 1))
-    done = subprocess.run(command, preexec_fn=alone, check=False, timeout=60)
+    done = subprocess.run(command, preexec_fn=have_no_threads, check=False, timeout=60)
     assert done.returncode == 255
     log = log_path.read_text()
     assert log.count("Worker 0: can't start new thread: allow the user") == 5

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import resource
 import shutil
 import signal
 import socket
@@ -21,6 +22,8 @@ HOST = "127.0.0.1"
 SBIN = "/usr/local/sbin:/usr/sbin:/sbin"
 LISTENING = "0A"
 END_SECONDS = 5
+NOBODY = 65534
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become somebody else")
 
 
 def require(program: str) -> str:
@@ -54,6 +57,11 @@ def wait_until(condition: Callable[[], T | None], seconds: float, what: str) -> 
         assert time.monotonic() < end, f"not within {seconds} s: {what}"
         time.sleep(0.02)
     return value
+
+
+def have_no_threads() -> None:
+    """Let a process, which becomes somebody else than root, have no thread but its first one."""
+    resource.setrlimit(resource.RLIMIT_NPROC, (1, 1))
 
 
 def open_to_all(folder: Path) -> None:

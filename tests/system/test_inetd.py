@@ -10,7 +10,17 @@ from pathlib import Path
 
 import pytest
 
-from support.processes import HOST, end, free_port, is_listening, require, wait_until
+from support.processes import (
+    HOST,
+    NOBODY,
+    as_root,
+    end,
+    free_port,
+    have_no_threads,
+    is_listening,
+    require,
+    wait_until,
+)
 from support.program import ROOT, START_SECONDS
 from support.scripted import ScriptedServer, read_all, read_line
 
@@ -102,6 +112,19 @@ def test_a_session_that_breaks_off_gives_another_status(
         assert read_line(sock) == b"+OK You are so in\r\n"
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
     assert process.wait(30) == 255
+
+
+@as_root
+def test_a_client_sees_nothing_of_a_process_without_threads(
+    tmp_path: Path, server: ScriptedServer
+) -> None:
+    log = tmp_path / "log"
+    program = [*command(log, server), "-u", str(NOBODY), "-g", str(NOBODY)]
+    done = subprocess.run(
+        program, input=b"", capture_output=True, preexec_fn=have_no_threads, check=False, timeout=60
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (255, b"", b"")
+    assert "]: inetd_mode: can't start new thread: allow the user" in log.read_text()
 
 
 def test_each_connection_is_a_session(tmp_path: Path, server: ScriptedServer, port: int) -> None:

@@ -16,6 +16,7 @@ from perdition.server.listeners import ends_of
 from perdition.server.privileges import Ids
 from perdition.server.worker import TICK, make_relay, make_session, relay_session
 from perdition.session.service import Service
+from perdition.threads import NoThread, start_thread
 
 NOWHERE = Ends("", 0, "", 0)
 PIECE = 65536
@@ -38,9 +39,8 @@ class Standard:
         except OSError:
             os.close(copy)
             self.sock, far = socket.socketpair()
-            threading.Thread(target=self._read, args=(far,), daemon=True).start()
-            self._writing = threading.Thread(target=self._write, args=(far,), daemon=True)
-            self._writing.start()
+            start_thread("in", self._read, far)
+            self._writing = start_thread("out", self._write, far)
 
     def ends(self) -> Ends:
         """Between whom it is; nobody can be told where it is not one of a network."""
@@ -91,6 +91,9 @@ def serve_inetd(service: Service, ids: Ids | None) -> bool:
             return serve(service, standard.sock, standard.ends())
         finally:
             standard.finish()
+    except NoThread as error:
+        service.log.error(f"inetd_mode: {error}")
+        return False
     except Exception as error:  # noqa: BLE001 - standard error is the client
         service.log.trace(error)
         return False
@@ -100,7 +103,7 @@ def serve(service: Service, sock: socket.socket, ends: Ends) -> bool:
     """Serve a connection, which is closed then; whether it ended in order."""
     patience = Patience(sock.fileno(), service.options.login_timeout)
     session = make_session(service, sock, ends, patience)
-    threading.Thread(target=look_after, args=(patience,), daemon=True).start()
+    start_thread("patience", look_after, patience)
     if not session.take_header():
         session.channel.close()
         return False

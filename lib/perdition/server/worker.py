@@ -33,13 +33,11 @@ from perdition.session.channel import Channel
 from perdition.session.service import Established, Service
 from perdition.session.session import Session
 from perdition.session.traffic import client_traffic, traffic
+from perdition.threads import MORE_THREADS, NoThread, start_thread
 
 RETIRE, DRAIN, STOP, LOG = b"retire", b"drain", b"stop", b"log"
 # What it says to the master.
 READY, LEAVING = b"ready", b"leaving"
-MORE_THREADS = (
-    "allow the user that workers run as more of them (ulimit -u; with systemd also TasksMax)"
-)
 # How long the loop may take to stop.
 STOP_SECONDS = 1.0
 # The library imports these when they are first needed: too late for the user that a worker has
@@ -167,11 +165,10 @@ class Worker:
             privileges.drop(ids)
         begin()
         setproctitle.setproctitle(f"{self.options.program}: worker {self.place}")
-        relaying = threading.Thread(target=self._relay, name="relay", daemon=True)
         try:
-            relaying.start()
-        except RuntimeError as error:
-            raise CannotServe(f"Worker {self.place}: {error}: {MORE_THREADS}") from error
+            relaying = start_thread("relay", self._relay)
+        except NoThread as error:
+            raise CannotServe(f"Worker {self.place}: {error}") from error
         net.keep_resolver()
         if not self.logins.prepare():
             raise CannotServe(f"Worker {self.place}: no thread for log-ins: {MORE_THREADS}")
