@@ -8,7 +8,6 @@ import gc
 import os
 import signal
 import socket
-import threading
 import time
 
 import setproctitle
@@ -28,6 +27,7 @@ from perdition.server.slots import Slot
 from perdition.server.systemd import Manager, given_sockets
 from perdition.server.worker import DRAIN, LOG, STOP, CannotServe, Worker
 from perdition.session.service import Service
+from perdition.threads import NoThread, start_thread
 
 SUCCESS, FAILURE = 0, 255
 FATAL = (
@@ -166,8 +166,8 @@ class Master:
     def _reload_inetd(self, _number: int, _frame: object) -> None:
         # In a thread: a look-up that is going on keeps the map until it is over.
         try:
-            threading.Thread(target=self._read_again).start()
-        except RuntimeError as error:
+            start_thread("reload", self._read_again)
+        except NoThread as error:
             self.log.error(f"HUP: {error}")
 
     def _end_inetd(self, number: int, _frame: object) -> None:
