@@ -22,7 +22,7 @@ class NoThread(Exception):
     """The system has no thread left; the text says so, and what to do."""
 
 
-def start_thread(name: str, target: Callable[..., None], *arguments: object) -> threading.Thread:
+def start_thread(name: str, target: Callable[..., object], *arguments: object) -> threading.Thread:
     """Start a thread that does not keep the process from ending.
 
     Raises:
