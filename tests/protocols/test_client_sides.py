@@ -21,10 +21,9 @@ from perdition.protocols import (
 )
 from perdition.protocols.sasl import say_plain
 from perdition.protocols.wire import LineTooLong, Wire
-from support.talking import Lacking, octets, play, said
+from support.talking import CAPABILITY, Lacking, octets, play, said
 
 SIDES = {"pop3": pop3.ClientSide, "imap4": imap4.ClientSide, "sieve": managesieve.ClientSide}
-CAPABILITY = {"pop3": "UIDL.USER", "imap4": "IMAP4 IMAP4REV1", "sieve": '"SASL" "PLAIN"'}
 
 
 def side(name: str, wire: Wire, **more: object) -> ClientSide:

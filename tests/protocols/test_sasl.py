@@ -19,23 +19,13 @@ from perdition.protocols import (
     ServerSide,
     Terms,
     Verdict,
-    imap4,
     imap4_server,
-    managesieve,
-    pop3,
     sasl,
 )
 from perdition.protocols.sasl import MECHANISMS, BadResponse
 from perdition.protocols.wire import LineTooLong, Wire
-from support.talking import Lacking, octets, play, said
+from support.talking import CAPABILITY, CLIENTS, SERVERS, Lacking, octets, play, said
 
-CLIENTS = {"pop3": pop3.ClientSide, "imap4": imap4.ClientSide, "sieve": managesieve.ClientSide}
-SERVERS = {
-    "pop3": pop3.ServerSide,
-    "imap4": imap4_server.ServerSide,
-    "sieve": managesieve.ServerSide,
-}
-CAPABILITY = {"pop3": "UIDL.USER", "imap4": "IMAP4 IMAP4REV1", "sieve": '"SASL" "PLAIN"'}
 # How each protocol says that a mechanism is wanted, and a word of it.
 COMMAND = {"pop3": b"AUTH %b", "imap4": b"a AUTHENTICATE %b", "sieve": b'AUTHENTICATE "%b"'}
 WORD = {"pop3": b"%b", "imap4": b"%b", "sieve": b'"%b"'}

@@ -24,6 +24,17 @@ ENTRIES = {
 }
 
 
+def run_module(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a module of this project, such as perdition.tools.manuals, and see how it ended."""
+    return subprocess.run(
+        [sys.executable, "-m", name, *arguments],
+        env={**os.environ, "PYTHONPATH": LIBRARIES},
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+
+
 def popmap(entries: dict[bytes, bytes]) -> bytes:
     """The lines for these entries."""
     return b"".join(b"%b:%b\n" % entry for entry in entries.items())

@@ -2,8 +2,16 @@
 
 from collections.abc import Iterable
 
-from perdition.protocols import T, Talk
+from perdition.protocols import T, Talk, imap4, imap4_server, managesieve, pop3
 from perdition.protocols.wire import Wire
+
+CLIENTS = {"pop3": pop3.ClientSide, "imap4": imap4.ClientSide, "sieve": managesieve.ClientSide}
+SERVERS = {
+    "pop3": pop3.ServerSide,
+    "imap4": imap4_server.ServerSide,
+    "sieve": managesieve.ServerSide,
+}
+CAPABILITY = {"pop3": "UIDL.USER", "imap4": "IMAP4 IMAP4REV1", "sieve": '"SASL" "PLAIN"'}
 
 
 class Lacking(Exception):

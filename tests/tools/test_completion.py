@@ -3,7 +3,6 @@
 import os
 import re
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from perdition.config.files import PROTOCOLS
 from perdition.config.kinds import FLAG, BadValue
 from perdition.config.options import LETTERS, ROWS
 from perdition.tools import completion, popmap
-from support.popmaps import LIBRARIES
+from support.popmaps import run_module
 from support.processes import lacking, require
 from support.terminal import CLOSE, OPEN, PROMPT, SHOW, Terminal, terminal
 
@@ -48,13 +47,7 @@ COMPLETED = [
 
 def run(shell: str) -> subprocess.CompletedProcess[str]:
     """Run the program."""
-    return subprocess.run(
-        [sys.executable, "-m", completion.__name__, shell],
-        env={**os.environ, "PYTHONPATH": LIBRARIES},
-        check=False,
-        capture_output=True,
-        text=True,
-    )
+    return run_module(completion.__name__, shell)
 
 
 @pytest.fixture(scope="module")

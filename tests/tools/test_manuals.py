@@ -1,10 +1,8 @@
 """The manual pages: they render without a warning, and say what the table and the sources say."""
 
-import os
 import re
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -18,7 +16,7 @@ from perdition.server import master
 from perdition.tools import manual_texts, manuals, popmap
 from perdition.tools.shipped import shipped
 from support.man import ENVIRONMENT, rendered, words
-from support.popmaps import LIBRARIES
+from support.popmaps import run_module
 from support.processes import require
 
 SAYS = {
@@ -40,13 +38,7 @@ THEIRS = {"man", "ldap.conf"}
 
 def run(directory: Path) -> subprocess.CompletedProcess[str]:
     """Run the program."""
-    return subprocess.run(
-        [sys.executable, "-m", manuals.__name__, directory],
-        env={**os.environ, "PYTHONPATH": LIBRARIES},
-        check=False,
-        capture_output=True,
-        text=True,
-    )
+    return run_module(manuals.__name__, str(directory))
 
 
 @pytest.fixture(scope="module")

@@ -12,52 +12,34 @@ from sqlalchemy.engine import URL, Dialect
 from perdition.maps import MapSettings
 from perdition.maps.database import Database
 from perdition.maps.sql_engine import new_engine
-from perdition.maps.sql_map import SqlMap
-from perdition.maps.sql_options import Access, read_access
+from perdition.maps.sql_map import TableMap
+from perdition.maps.sql_options import Access
 from perdition.maps.sql_statement import of_table
 from perdition.protocols import encode
 
-DATABASE = "dbPerdition"
 LOCAL = "localhost"
 PORT = 3306
 SOCKET = "/run/mysqld/mysqld.sock"
 
 
-class Mysql(SqlMap):
+class Mysql(TableMap):
     """The row of a user; ``localhost`` is reached by the server's own socket, as from C."""
 
     NAME = "mysql"
+    DATABASE = "dbPerdition"
 
-    def __init__(self, option: str, settings: MapSettings) -> None:
-        """Use the table that option names.
-
-        Args:
-            option: ``hosts[:port[:db[:table[:user[:password[:server_col[:user_col[:port_col]...``
-            settings: what else it is told.
-
-        Raises:
-            MapFailed: option is not like that.
-        """
-        access = read_access(option, DATABASE)
-        super().__init__([database(host, access, settings) for host in access.hosts], settings)
-
-
-def database(host: str, access: Access, settings: MapSettings) -> Database:
-    """The database on one of the hosts.
-
-    Raises:
-        MapFailed: the port is none.
-    """
-    host = host or LOCAL
-    port = access.port_number or default_port()
-    user, name = access.user or None, access.database or None
-    url = URL.create("mysql+pymysql", user, host=host, port=port, database=name)
-    # As octets: the driver has Latin-1 for text.
-    engine = new_engine(url, settings, {"password": encode(access.password)})
-    if host == LOCAL:
-        event.listen(engine, "do_connect", use_socket)
-    statement = of_table(access.table, engine.dialect.identifier_preparer.quote)
-    return Database(f"mysql {access.place(host)}", engine, statement, settings, access.secrets)
+    @staticmethod
+    def database(host: str, access: Access, settings: MapSettings, /) -> Database:
+        host = host or LOCAL
+        port = access.port_number or default_port()
+        user, name = access.user or None, access.database or None
+        url = URL.create("mysql+pymysql", user, host=host, port=port, database=name)
+        # As octets: the driver has Latin-1 for text.
+        engine = new_engine(url, settings, {"password": encode(access.password)})
+        if host == LOCAL:
+            event.listen(engine, "do_connect", use_socket)
+        statement = of_table(access.table, engine.dialect.identifier_preparer.quote)
+        return Database(f"mysql {access.place(host)}", engine, statement, settings, access.secrets)
 
 
 def use_socket(

@@ -7,56 +7,38 @@ from sqlalchemy.engine import URL
 from perdition.maps import MapSettings
 from perdition.maps.database import Database
 from perdition.maps.sql_engine import VERSION, new_engine
-from perdition.maps.sql_map import SqlMap
-from perdition.maps.sql_options import Access, read_access
+from perdition.maps.sql_map import TableMap
+from perdition.maps.sql_options import Access
 from perdition.maps.sql_statement import of_table
 
 # SQLAlchemy 1.4 does not know the newer one. That it is missing is said at once.
 DRIVER = "psycopg" if VERSION >= (2,) else "psycopg2"
 driver = importlib.import_module(DRIVER)
 
-DATABASE = "dbperdition"
 
-
-class Postgresql(SqlMap):
+class Postgresql(TableMap):
     """The row of a user; one whose server is empty is not found."""
 
     NAME = "postgresql"
     NOTHING = None
+    DATABASE = "dbperdition"
 
-    def __init__(self, option: str, settings: MapSettings) -> None:
-        """Use the table that option names.
-
-        Args:
-            option: ``hosts[:port[:db[:table[:user[:password[:server_col[:user_col[:port_col]...``
-            settings: what else it is told.
-
-        Raises:
-            MapFailed: option is not like that.
-        """
-        access = read_access(option, DATABASE)
-        super().__init__([database(host, access, settings) for host in access.hosts], settings)
-
-
-def database(host: str, access: Access, settings: MapSettings) -> Database:
-    """The database on one of the hosts; what is empty is libpq's to know.
-
-    Raises:
-        MapFailed: the port is none.
-    """
-    url = URL.create(
-        f"postgresql+{DRIVER}",
-        access.user or None,
-        access.password or None,
-        host or None,
-        access.port_number or None,
-        access.database or None,
-    )
-    engine = new_engine(url, settings)
-    preparer = engine.dialect.identifier_preparer
-    # As without quotes, that is in small letters; the user's column had them in 2.2.
-    statement = of_table(
-        access.table, lambda name: preparer.quote(name.lower()), preparer.quote_identifier
-    )
-    name = f"postgresql {access.place(host or 'on this host')}"
-    return Database(name, engine, statement, settings, access.secrets)
+    @staticmethod
+    def database(host: str, access: Access, settings: MapSettings, /) -> Database:
+        # What is empty is libpq's to know.
+        url = URL.create(
+            f"postgresql+{DRIVER}",
+            access.user or None,
+            access.password or None,
+            host or None,
+            access.port_number or None,
+            access.database or None,
+        )
+        engine = new_engine(url, settings)
+        preparer = engine.dialect.identifier_preparer
+        # As without quotes, that is in small letters; the user's column had them in 2.2.
+        statement = of_table(
+            access.table, lambda name: preparer.quote(name.lower()), preparer.quote_identifier
+        )
+        name = f"postgresql {access.place(host or 'on this host')}"
+        return Database(name, engine, statement, settings, access.secrets)

@@ -6,6 +6,7 @@ from typing import ClassVar
 from perdition.maps import Found, MapFailed, MapSettings, Query, read_value
 from perdition.maps.database import Database
 from perdition.maps.servers import Servers
+from perdition.maps.sql_options import Access, read_access
 
 
 class SqlMap:
@@ -50,6 +51,38 @@ class SqlMap:
     def close(self) -> None:
         for each in self._databases:
             each.close()
+
+
+class TableMap(SqlMap):
+    """A table on hosts that the fields of 2.2's option name.
+
+    Attributes:
+        DATABASE: where the option names none.
+    """
+
+    DATABASE: ClassVar[str]
+
+    def __init__(self, option: str, settings: MapSettings) -> None:
+        """Use the table that option names.
+
+        Args:
+            option: ``hosts[:port[:db[:table[:user[:password[:server_col[:user_col[:port_col]...``
+            settings: what else it is told.
+
+        Raises:
+            MapFailed: option is not like that.
+        """
+        access = read_access(option, self.DATABASE)
+        super().__init__([self.database(host, access, settings) for host in access.hosts], settings)
+
+    @staticmethod
+    def database(host: str, access: Access, settings: MapSettings, /) -> Database:
+        """The database on one of the hosts.
+
+        Raises:
+            MapFailed: the port is none.
+        """
+        raise NotImplementedError
 
 
 def text_of(key: bytes) -> str | None:

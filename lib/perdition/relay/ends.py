@@ -206,10 +206,11 @@ class TlsEnd(TreatedEnd):
             self.sock.send(self.stream.take(), NOW)
 
 
-class GuardedEnd(TreatedEnd):
+class Guarded(TreatedEnd):
     """A peer whose octets are looked at before they are handed on."""
 
-    __slots__ = ("guard",)
+    # Whoever has slots cannot be put together with TLS, which has one.
+    __slots__ = ()
 
     guard: Guard
 
@@ -219,17 +220,16 @@ class GuardedEnd(TreatedEnd):
         return count
 
 
-class GuardedTlsEnd(TlsEnd):
-    """The same with TLS."""
+class GuardedEnd(Guarded):
+    """Without TLS."""
 
     __slots__ = ("guard",)
 
-    guard: Guard
 
-    def read_into(self, buffer: memoryview, size: int, raw: memoryview) -> int:
-        count = super().read_into(buffer, size, raw)
-        self.guard.look(buffer[:count])
-        return count
+class GuardedTlsEnd(Guarded, TlsEnd):
+    """With TLS."""
+
+    __slots__ = ("guard",)
 
 
 def make_end(
@@ -238,7 +238,7 @@ def make_end(
     """The end for a connection, with or without TLS and guard."""
     if guard is None:
         return End(sock, relayed) if stream is None else TlsEnd(sock, relayed, stream)
-    end: GuardedEnd | GuardedTlsEnd
+    end: Guarded
     end = GuardedEnd(sock, relayed) if stream is None else GuardedTlsEnd(sock, relayed, stream)
     end.guard = guard
     return end

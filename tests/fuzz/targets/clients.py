@@ -21,10 +21,9 @@ from perdition.protocols import (
     sasl,
 )
 from perdition.protocols.wire import LineTooLong, Wire
-from support.talking import Lacking, play
+from support.talking import CAPABILITY, Lacking, play
 
 SIDES = {"pop3": pop3.ClientSide, "imap4": imap4.ClientSide, "sieve": managesieve.ClientSide}
-CAPABILITY = {"pop3": "UIDL.USER", "imap4": "IMAP4 IMAP4REV1", "sieve": '"SASL" "PLAIN"'}
 # Log-ins, each of which is refused, before the octets are left alone.
 MOST_LOGINS = 6
 REFUSED = Verdict(False, protocols.REFUSED, b"NO [EXPIRED] no", code=b"EXPIRED")

@@ -18,11 +18,8 @@ from perdition.protocols import (
     Talk,
     Terms,
     TlsWanted,
-    imap4,
     imap4_server,
     imap_id,
-    managesieve,
-    pop3,
     proxy_header,
 )
 from perdition.protocols.client_identity import (
@@ -37,15 +34,8 @@ from perdition.protocols.client_identity import (
 )
 from perdition.protocols.proxy_header import Header, More, TlsSeen
 from perdition.protocols.wire import LineTooLong, Wire
-from support.talking import Lacking, play
+from support.talking import CAPABILITY, CLIENTS, SERVERS, Lacking, play
 
-CLIENTS = {"pop3": pop3.ClientSide, "imap4": imap4.ClientSide, "sieve": managesieve.ClientSide}
-SERVERS = {
-    "pop3": pop3.ServerSide,
-    "imap4": imap4_server.ServerSide,
-    "sieve": managesieve.ServerSide,
-}
-CAPABILITY = {"pop3": "UIDL.USER", "imap4": "IMAP4 IMAP4REV1", "sieve": '"SASL" "PLAIN"'}
 TROUBLE = (LineTooLong, ProtocolError, Lacking)
 MOST_ANSWERS = 6
 ENDS = Ends("192.0.2.1", 1024, "198.51.100.1", 143)
