@@ -40,6 +40,30 @@ def test_the_version_may_stand_before_the_url(option: str, version: int) -> None
     assert bool(directory.warnings) == (version == 2)
 
 
+@pytest.mark.parametrize("option", ["<ldap://one/dc=x>", "3:<URL:ldap://one/dc=x>"])
+def test_a_url_may_stand_between_brackets(option: str) -> None:
+    directory = read_option(option)
+    assert urls(directory) == ["ldap://one:389"]
+    assert directory.base.fill(b"") == "dc=x"
+
+
+@pytest.mark.parametrize(
+    ("scope", "found"),
+    [
+        ("", ldap.SCOPE_BASE),
+        ("base", ldap.SCOPE_BASE),
+        ("One", ldap.SCOPE_ONELEVEL),
+        ("onelevel", ldap.SCOPE_ONELEVEL),
+        ("sub", ldap.SCOPE_SUBTREE),
+        ("SubTree", ldap.SCOPE_SUBTREE),
+        ("subordinate", ldap.SCOPE_SUBORDINATE),
+        ("children", ldap.SCOPE_SUBORDINATE),
+    ],
+)
+def test_a_scope_has_all_the_names_that_libldap_knows(scope: str, found: int) -> None:
+    assert read_option(f"ldap://host/dc=x??{scope}").scope == found
+
+
 @pytest.mark.parametrize("version", ["1", "4", "x"])
 @pytest.mark.parametrize("rest", ["", f":{BASE}"])
 def test_other_versions_are_refused_in_the_words_of_2_2(version: str, rest: str) -> None:

@@ -106,6 +106,17 @@ def test_columns_of_any_type_are_compared_as_text(
 
 
 @pytest.mark.parametrize(
+    ("column", "found"),
+    [("port=143 AND user", ANN), ("port=144 AND user", None), ("user+0", ANN), ("port+0", None)],
+)
+def test_a_condition_may_stand_before_the_column_of_the_user(
+    mariadb: MariaDb, column: str, found: Found
+) -> None:
+    option = f"{HOST}:{mariadb.port}:dbPerdition:numbers:{ACCOUNT}:servername:{column}:port"
+    assert lookup(option, b"7") == found
+
+
+@pytest.mark.parametrize(
     "words",
     [
         "`odd name`:{}:`the server`:user:select",

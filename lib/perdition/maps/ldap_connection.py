@@ -31,6 +31,10 @@ LAST = {ldap.RES_BIND, ldap.RES_EXTENDED, ldap.RES_SEARCH_RESULT}
 MORE = {ldap.RES_SEARCH_ENTRY, ldap.RES_SEARCH_REFERENCE}
 # More than one shows that a filter is ambiguous.
 MOST_ENTRIES = 2
+# Others that a server refers to in one answer.
+MOST_PLACES = 16
+# What can go wrong with a server; UnicodeError: what it says is not LDAP.
+TROUBLE = (OSError, ldap.LDAPError, UnicodeError)
 
 
 class Entry(NamedTuple):
@@ -43,6 +47,34 @@ class Entry(NamedTuple):
 
     name: str
     attributes: dict[str, list[bytes]]
+
+
+class Search(NamedTuple):
+    """What is looked for.
+
+    Attributes:
+        base: the name of the entry to start at.
+        scope: how far down, as python-ldap has it.
+        wanted: the filter.
+    """
+
+    base: str
+    scope: int
+    wanted: str
+
+
+class Found(NamedTuple):
+    """What a server says.
+
+    Attributes:
+        entries: at most MOST_ENTRIES.
+        places: others to be asked, each by its URLs, of which one is enough.
+        has_base: whether there is an entry to start at.
+    """
+
+    entries: list[Entry]
+    places: list[list[str]]
+    has_base: bool = True
 
 
 class NotAName(Exception):
@@ -111,39 +143,33 @@ class Connection:
         for sock in (self._near, self._far, self._stream):
             sock.close()
 
-    def search(self, base: str, wanted: str) -> list[Entry] | None:
+    def search(self, search: Search) -> Found:
         """Look for entries.
 
-        Args:
-            base: the name of the entry to start at.
-            wanted: the filter.
-
-        Returns:
-            At most MOST_ENTRIES; None where there is no entry `base`.
-
         Raises:
-            NotAName: `base` is none.
+            NotAName: what was to be the base is none.
             ldap.LDAPError: the server does not want that, or says nonsense.
             OSError: it is silent or gone.
             UnicodeError: a name in its answer is not UTF-8.
         """
-        directory = self._directory
-        message = self._ldap.search_ext(
-            base, directory.scope, wanted, directory.attributes, sizelimit=MOST_ENTRIES
-        )
+        message = self._ldap.search_ext(*search, self._directory.attributes, sizelimit=MOST_ENTRIES)
         found: list[Entry] = []
+        places: list[list[str]] = []
         try:
-            for entries in self._results(message):
-                # References to other servers have no name; they are not followed.
-                named = [Entry(*each) for each in entries if each[0] is not None]
-                found = [*found, *named][:MOST_ENTRIES]
+            for messages in self._results(message):
+                # A reference has no name.
+                found += [Entry(*each) for each in messages if each[0] is not None]
+                places += [each[1] for each in messages if each[0] is None]
+                del found[MOST_ENTRIES:], places[MOST_PLACES + 1 :]
         except ldap.SIZELIMIT_EXCEEDED:
             pass
         except ldap.NO_SUCH_OBJECT:
-            return None
+            return Found([], [], has_base=False)
+        except ldap.REFERRAL as error:
+            return Found([], [referred(error)])
         except ldap.INVALID_DN_SYNTAX as error:
             raise NotAName from error
-        return found
+        return Found(found, places)
 
     def _finish(self, message: int) -> None:
         """Wait for the answer to a request that has just one."""
@@ -174,6 +200,12 @@ class Connection:
                 self._near.sendall(octets)
 
 
+def referred(error: ldap.REFERRAL) -> list[str]:
+    """The URL of a referral in the place of an answer: of several, python-ldap has the first."""
+    told = error.args[0] if error.args and isinstance(error.args[0], dict) else {}
+    return str(told.get("info", "")).split()[1:]
+
+
 def connect(server: Server) -> Socket:
     """Connect to a server: to the first of its addresses that answers.
 
@@ -183,3 +215,19 @@ def connect(server: Server) -> Socket:
     if server.path:
         return connected(socket.AF_UNIX, server.path)
     return connect_plain(server.host, server.port)
+
+
+def why(error: Exception) -> str:
+    """What has gone wrong, in one line."""
+    match error:
+        case ldap.LDAPError():
+            told = error.args[0] if error.args and isinstance(error.args[0], dict) else {}
+            parts = [told.get("desc") or type(error).__name__, told.get("info") or ""]
+            text = ": ".join(filter(None, parts))
+        case TimeoutError():
+            text = "no answer in time"
+        case ssl.SSLCertVerificationError():
+            text = f"its certificate: {error.verify_message}"
+        case _:
+            text = getattr(error, "strerror", "") or str(error)
+    return " ".join(text.split())

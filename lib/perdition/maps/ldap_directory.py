@@ -4,7 +4,7 @@ import ldap
 
 from perdition.maps import Answer, MapFailed, MapSettings, Query, check_item, read_value
 from perdition.maps.deadlines import limited
-from perdition.maps.ldap_connection import MOST_ENTRIES, Entry, NotAName
+from perdition.maps.ldap_connection import MOST_ENTRIES, Entry, Found, NotAName, Search
 from perdition.maps.ldap_server import KeptServer
 from perdition.maps.ldap_url import ANYTHING, read_option
 from perdition.maps.servers import Servers
@@ -65,28 +65,32 @@ class Ldap:
         """Entries that the filter finds below the base, with the key in both.
 
         Raises:
-            MapFailed: no server gives an answer, or the base is no name, whatever the key.
+            MapFailed: no server gives an answer, or there is no base, whatever the key.
         """
         try:
-            entries = self._servers.ask(lambda server: server.search(base, wanted))
+            found = self._ask(base, wanted)
         except NotAName as error:
             if self._is_key_to_blame():
                 return []
             raise MapFailed(f"ldap: not a distinguished name: {base}") from error
-        if entries is None and not self._directory.base.has_place:
-            self._tell_once("no base", f"ldap: there is no entry {base}")
-        return entries or []
+        if not (found.has_base or self._directory.base.has_place):
+            # It is hidden from us, or the directory is empty: no user is to blame.
+            raise MapFailed(f"ldap: there is no entry {base}")
+        return found.entries
 
     def _is_key_to_blame(self) -> bool:
         """Whether the base would be a name with another key in it."""
         if not self._directory.base.has_place:
             return False
-        another = self._directory.base.fill(b"x")
         try:
-            self._servers.ask(lambda server: server.search(another, ANYTHING))
+            self._ask(self._directory.base.fill(b"x"), ANYTHING)
         except NotAName:
             return False
         return True
+
+    def _ask(self, base: str, wanted: str) -> Found:
+        search = Search(base, self._directory.scope, wanted)
+        return self._servers.ask(lambda server: server.search(search))
 
     def _answer(self, entry: Entry) -> Answer:
         """What an entry says; of each attribute the first value counts."""

@@ -1,17 +1,12 @@
 """One server of an LDAP directory, with connections to it that are kept."""
 
-import ssl
 import threading
 
-import ldap
-
 from perdition.maps.deadlines import share
-from perdition.maps.ldap_connection import Connection, Entry, NotAName
+from perdition.maps.ldap_connection import TROUBLE, Connection, Found, NotAName, Search, why
+from perdition.maps.ldap_referrals import follow
 from perdition.maps.ldap_url import Directory, Server
 from perdition.maps.servers import ServerFailed
-
-# What can go wrong with it; UnicodeError: what it says is not LDAP.
-TROUBLE = (OSError, ldap.LDAPError, UnicodeError)
 
 
 class KeptServer:
@@ -37,38 +32,38 @@ class KeptServer:
     def __str__(self) -> str:
         return self._server.url
 
-    def search(self, base: str, wanted: str) -> list[Entry] | None:
-        """Look for entries.
-
-        Args:
-            base: the name of the entry to start at.
-            wanted: the filter.
-
-        Returns:
-            As `Connection.search`.
+    def search(self, search: Search) -> Found:
+        """Look for entries, here and where the server refers to.
 
         Raises:
-            NotAName: `base` is none.
+            NotAName: what was to be the base is none.
             ServerFailed: there is no answer.
         """
+        found = self._ask(search)
+        if found.places and not found.entries:
+            return Found(follow(found.places, search, self._directory), [])
+        return found
+
+    def _ask(self, search: Search) -> Found:
+        """Look for entries here."""
         try:
             connection = self._take()
             if connection is not None:
                 try:
                     with share(2):
-                        return self._search(connection, base, wanted)
+                        return self._search(connection, search)
                 except TROUBLE:
                     # It may have ended while it was kept, and the others with it.
                     self._let_go()
-            return self._search(Connection(self._server, self._directory), base, wanted)
+            return self._search(Connection(self._server, self._directory), search)
         except TROUBLE as error:
             self._let_go()
             raise ServerFailed(why(error)) from error
 
-    def _search(self, connection: Connection, base: str, wanted: str) -> list[Entry] | None:
+    def _search(self, connection: Connection, search: Search) -> Found:
         """Search by a connection, and keep it for the next one if it is still of use."""
         try:
-            found = connection.search(base, wanted)
+            found = connection.search(search)
         except NotAName:
             self._keep(connection)
             raise
@@ -102,19 +97,3 @@ class KeptServer:
         """Close the connections; those in use are closed when they have done their work."""
         self._is_closed = True
         self._let_go()
-
-
-def why(error: Exception) -> str:
-    """What has gone wrong, in one line."""
-    match error:
-        case ldap.LDAPError():
-            told = error.args[0] if error.args and isinstance(error.args[0], dict) else {}
-            parts = [told.get("desc") or type(error).__name__, told.get("info") or ""]
-            text = ": ".join(filter(None, parts))
-        case TimeoutError():
-            text = "no answer in time"
-        case ssl.SSLCertVerificationError():
-            text = f"its certificate: {error.verify_message}"
-        case _:
-            text = getattr(error, "strerror", "") or str(error)
-    return " ".join(text.split())

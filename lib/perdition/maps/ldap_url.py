@@ -28,8 +28,15 @@ PORTS = {"ldap": "389", "ldaps": "636"}
 START_TLS = {"starttls", "x-starttls", "1.3.6.1.4.1.1466.20037"}
 # The places of a URL's parts between question marks.
 HOST_AND_NAME, SCOPE, FILTER = 0, 2, 3
-# RFC 3986 appendix C; libldap takes it.
+# RFC 3986 appendix C; libldap takes them.
 PREFIX = re.compile(r"\AURL:", re.IGNORECASE)
+# What else libldap takes for a scope.
+SCOPES = {
+    "onelevel": "one",
+    "subtree": "sub",
+    "subordinate": "subordinates",
+    "children": "subordinates",
+}
 # "%s", "%20s" (the key, with blanks before it up to that width), or "%%", which is none of both.
 # "%20servers" is a blank and a word.
 PLACE = re.compile(r"%%|%(?!\d\ds[A-Za-z])(\d{0,4})s")
@@ -129,6 +136,8 @@ def read_option(option: str) -> Directory:
         MapFailed: it is wrong; the text says what, and has no password.
     """
     version, text = read_version(option)
+    if text.startswith("<"):
+        text = text[1:].removesuffix(">")
     text = PREFIX.sub("", text)
     if NUL.search(text):
         raise MapFailed("ldap: a NUL in the URL")
@@ -195,7 +204,7 @@ def marked(text: str) -> str:
             parts[number] = PLACE.sub(mark, part)
         elif number == SCOPE:
             # The library's names have no capitals, and OpenLDAP asks for none.
-            parts[number] = part.lower()
+            parts[number] = SCOPES.get(part.lower(), part.lower())
         elif MALFORMED.search(part):
             raise MapFailed(
                 "ldap: the key can stand in the name and in the filter of the URL, nowhere else; "

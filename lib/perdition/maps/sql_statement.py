@@ -73,9 +73,13 @@ def of_table(table: Table, write: Write, write_user: Write | None = None) -> Sta
         return f"{prefix}{write(name)}" if PLAIN.fullmatch(name) else name
 
     user = f"{prefix}{write_user(table.user)}" if write_user else column(table.user)
-    wanted = [user, column(table.server), *([column(table.port)] if table.port else [])]
+    # What is written in SQL, as a condition before the column may be, says nothing of the key.
+    has_user = write_user is not None or PLAIN.fullmatch(table.user) is not None
+    wanted = [column(table.server), *([column(table.port)] if table.port else [])]
+    if has_user:
+        wanted.insert(0, user)
     text = f"SELECT {', '.join(wanted)} FROM {source} WHERE {user} = :key"  # noqa: S608
-    return Statement(sqlalchemy.text(text), has_user=True)
+    return Statement(sqlalchemy.text(text), has_user=has_user)
 
 
 def of_query(query: str) -> Statement:
