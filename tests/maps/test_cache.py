@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from perdition.maps import Answer, Found, MapFailed, Query, Refusal, cache
+from perdition.maps import Answer, Found, MapFailed, Query, Refusal, cache, tell_nobody
 from perdition.maps.cache import Cached
 from perdition.net import ServerItem
 
@@ -72,12 +72,26 @@ def remembering(
     not_found: float = NOT_FOUND,
     stale: float = STALE,
     most: int = 100,
+    tell: Callable[[str], None] = tell_nobody,
 ) -> Cached:
-    return Cached(store, found=found, not_found=not_found, stale=stale, most=most)
+    return Cached(
+        store,
+        found=found,
+        not_found=not_found,
+        stale=stale,
+        most=most,
+        most_missed=most,
+        tell=tell,
+    )
 
 
 def ask(find: Cached, key: bytes = b"ann") -> Found:
-    return find.lookup(Query(key))
+    """What it says; as octets, where it is the name of a host alone, as the test has it."""
+    found = find.lookup(Query(key))
+    if isinstance(found, Answer) and len(found.destinations) == 1:
+        (item,) = found.destinations
+        return item.host.encode() if item == ServerItem("", item.host, "") else found
+    return found
 
 
 @pytest.mark.parametrize(("said", "seconds"), [(b"mail1", FOUND), (None, NOT_FOUND)])
@@ -96,9 +110,7 @@ def test_what_it_said_is_kept_for_its_time(
     assert store.asked == [b"ann", b"ann"]
 
 
-@pytest.mark.parametrize(
-    "said", [b"mail1", Answer([ServerItem("bob", "mail1", "")]), b"", Answer([])]
-)
+@pytest.mark.parametrize("said", [b"mail1", Answer([ServerItem("bob", "mail1", "")]), Answer([])])
 def test_answers_of_all_kinds_are_kept(store: Store, said: Found) -> None:
     find = remembering(store)
     store.says[b"ann"] = said
@@ -153,11 +165,10 @@ def test_when_the_map_is_in_order_again_it_counts_at_once(store: Store, clock: C
     assert ask(find) == b"mail1"
     store.says[b"ann"] = None
     assert ask(find) is None
-    # It is known no more.
+    # That there is no such key is an answer like any other.
     store.says[b"ann"] = MapFailed("down")
     clock.now += NOT_FOUND
-    with pytest.raises(MapFailed):
-        ask(find)
+    assert ask(find) is None
 
 
 def test_without_a_time_to_be_stale_nothing_serves(store: Store, clock: Clock) -> None:
@@ -177,6 +188,80 @@ def test_stale_alone_asks_each_time_and_serves(store: Store) -> None:
     store.says[b"ann"] = MapFailed("down")
     assert ask(find) == b"mail1"
     assert store.asked == [b"ann", b"ann"]
+
+
+@pytest.mark.parametrize("said", [b"mail1", None])
+def test_of_keys_that_it_does_not_have_the_same_holds(store: Store, said: Found) -> None:
+    find = remembering(store, found=0, not_found=0)
+    store.says[b"ann"] = said
+    assert ask(find) == said
+    store.says |= {b"ann": MapFailed("down"), b"bob": MapFailed("down")}
+    assert ask(find) == said
+    with pytest.raises(MapFailed):
+        ask(find, b"bob")
+
+
+def test_nonsense_is_out_of_order_and_not_kept(store: Store) -> None:
+    find = remembering(store, found=0)
+    store.says[b"ann"] = b"mail1"
+    assert ask(find) == b"mail1"
+    store.says[b"ann"] = b"no host"
+    assert ask(find) == b"mail1"
+    store.says[b"ann"] = MapFailed("down")
+    assert ask(find) == b"mail1"
+    store.says[b"bob"] = b"no host"
+    with pytest.raises(MapFailed, match="not the name of a host: no host"):
+        ask(find, b"bob")
+
+
+def test_that_the_last_answer_serves_is_told_once(store: Store) -> None:
+    told: list[str] = []
+    find = remembering(store, found=0, tell=told.append)
+    store.says |= {b"ann": b"mail1", b"bob": b"mail2"}
+    for key in (b"ann", b"bob"):
+        ask(find, key)
+    for count in (1, 2):
+        store.says |= {b"ann": MapFailed("down"), b"bob": MapFailed("down")}
+        for key in (b"ann", b"bob", b"ann"):
+            ask(find, key)
+        assert told == ["down: what it said last serves (map_cache_stale)"] * count
+        store.says |= {b"ann": b"mail1", b"bob": b"mail2"}
+        assert ask(find) == b"mail1"
+
+
+def test_a_map_that_fails_slowly_is_left_alone_for_a_while(store: Store, clock: Clock) -> None:
+    find = remembering(store, found=0)
+    store.says |= {b"ann": b"mail1", b"bob": b"mail2"}
+    for key in (b"ann", b"bob"):
+        ask(find, key)
+
+    def wait(_key: bytes) -> None:
+        clock.now += cache.SLOW_SECONDS
+
+    store.meanwhile = wait
+    store.says |= {b"ann": MapFailed("no answer"), b"bob": MapFailed("no answer")}
+    store.asked.clear()
+    assert [ask(find), ask(find), ask(find, b"bob")] == [b"mail1", b"mail1", b"mail2"]
+    assert store.asked == [b"ann"]
+    # Of whom nothing is known has to wait as before.
+    store.says[b"eve"] = MapFailed("no answer")
+    with pytest.raises(MapFailed):
+        ask(find, b"eve")
+    clock.now += cache.REST_SECONDS
+
+    def others_go_on(key: bytes) -> None:
+        store.meanwhile = wait
+        assert ask(find, b"bob") == b"mail2"
+        wait(key)
+
+    store.asked.clear()
+    store.meanwhile = others_go_on
+    assert ask(find) == b"mail1"
+    assert store.asked == [b"ann"]
+    clock.now += cache.REST_SECONDS
+    store.meanwhile = lambda _key: None
+    store.says |= {b"ann": b"mail3", b"bob": b"mail4"}
+    assert [ask(find), ask(find, b"bob")] == [b"mail3", b"mail4"]
 
 
 def test_that_it_was_out_of_order_is_not_kept(store: Store) -> None:
@@ -219,7 +304,11 @@ def test_there_are_no_more_keys_than_that(store: Store) -> None:
     find = remembering(store, most=10)
     for number in range(1000):
         ask(find, b"%d" % number)
-    assert len(find._remembered) == 10
+    assert len(find._has_not) == 10
+    store.says |= {b"%d" % number: b"mail1" for number in range(1000)}
+    for number in range(1000):
+        ask(find, b"%d" % number)
+    assert len(find._has) == 10
 
 
 def test_nobody_waits_for_the_look_up_of_another_key(store: Store) -> None:
@@ -259,7 +348,7 @@ def test_many_threads_at_once(store: Store) -> None:
     store.says |= {key: b"mail-" + key for key in keys}
     with ThreadPoolExecutor(20) as pool:
         assert list(pool.map(lambda key: ask(find, key), keys)) == [b"mail-" + key for key in keys]
-    assert len(find._remembered) == 20
+    assert len(find._has) == 20
 
 
 def test_a_map_that_looks_at_more_than_the_key_is_not_remembered(store: Store) -> None:

@@ -135,7 +135,7 @@ class AddedOptions(GeneralOptions):
     map_cache_stale: int = option(
         0,
         kinds.SECONDS,
-        "How old what the map found may be to be used while the map is out of order; 0 for never.",
+        "How old what the map said may be to be used while the map is out of order; 0 for never.",
         metavar="SECONDS",
     )
     pam_service: str = option(

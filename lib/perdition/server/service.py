@@ -118,7 +118,14 @@ def configured_map(options: Options, option: str, tell: Callable[[str], None]) -
     stale = options.map_cache_stale
     if not (found or not_found or stale):
         return opened
-    return Cached(opened, found=found, not_found=not_found, stale=stale)
+    return Cached(
+        opened,
+        found=found,
+        not_found=not_found,
+        stale=stale,
+        delimiter=settings.delimiter,
+        tell=tell,
+    )
 
 
 def read_master_user(options: Options) -> MasterUser | None:
