@@ -45,7 +45,14 @@ def code(tmp_path: Path) -> Code:
 
 
 def function(expression: str) -> str:
-    return f"from perdition.net import ServerItem\ndef find(user):\n    return {expression}\n"
+    return f"""
+import asyncio
+from perdition.net import ServerItem
+class Mute(Exception):
+    def __str__(self): raise RuntimeError
+def find(user):
+    return {expression}
+"""
 
 
 RETURNED = [
@@ -77,6 +84,9 @@ NONSENSE = [
     ("1 / 0", "ZeroDivisionError: division by zero"),
     ("[][1]", "IndexError"),
     ("exit(3)", "SystemExit: 3"),
+    ("(_ for _ in ()).throw(asyncio.CancelledError('gone'))", "CancelledError: gone"),
+    ("(_ for _ in ()).throw(KeyboardInterrupt)", "KeyboardInterrupt: "),
+    ("(_ for _ in ()).throw(Mute)", "Mute: it has no text"),
     ("int('x' * 1000)", r"ValueError: invalid literal .*x\.\.\."),
 ]
 

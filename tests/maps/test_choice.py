@@ -138,7 +138,7 @@ def test_a_map_is_imported_only_when_it_is_chosen(popmap: str) -> None:
     value, modules = shown.splitlines()
     assert value == "b'b'"
     found = {name.removeprefix("perdition.maps.") for name in modules.split()}
-    assert found == {"perdition.maps", "cache", "choice", "files", "posix", "regex"}
+    assert found == {"perdition.maps", "cache", "choice", "files", "foreign", "posix", "regex"}
 
 
 def test_a_missing_library_is_named_with_its_packages() -> None:
@@ -192,13 +192,55 @@ def test_a_map_of_others_is_among_those_there_are(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("module", "why"),
-    [("", "has no attribute 'Other'"), ("import not_there\n", "No module named 'not_there'")],
+    [
+        ("", "has no attribute 'Other'"),
+        ("import not_there\n", "No module named 'not_there'"),
+        ("exit(4)", "SystemExit: 4"),
+        ("1 / 0", "ZeroDivisionError: division by zero"),
+    ],
 )
 def test_a_map_of_others_that_does_not_load_says_why(tmp_path: Path, module: str, why: str) -> None:
     install(tmp_path, "other", module, {choice.GROUP: ["zother = other:Other"]})
     shown = opened_elsewhere("zother", "", str(tmp_path))
     assert shown.startswith("map zother, of other:Other: ")
     assert why in shown
+
+
+OTHER = """
+class Other:
+    by_key_alone = True
+
+    def __init__(self, option, settings):
+        {0}
+
+    def lookup(self, query):
+        {1}
+
+    def close(self):
+        1 / 0
+"""
+
+
+@pytest.mark.parametrize(
+    ("opening", "looking", "said"),
+    [
+        ("pass", "return b'mail'", "b'mail'"),
+        ("exit(4)", "", "map zother: SystemExit: 4"),
+        ("1 / 0", "", "map zother: ZeroDivisionError: division by zero"),
+        ("pass", "raise OSError('down')", "map zother: OSError: down"),
+        ("pass", "raise GeneratorExit", "map zother: GeneratorExit: "),
+        ("pass", "raise Exception(b'x').with_traceback(1)", "map zother: TypeError: "),
+        ("pass", "return 'mail'", "map zother: returned str, and not bytes, an Answer, "),
+        ("pass", "return bytearray(b'mail')", "map zother: returned bytearray, and not bytes"),
+        ("del Other.by_key_alone", "", "map zother: AttributeError: "),
+    ],
+)
+def test_what_goes_wrong_in_a_map_of_others_is_out_of_order(
+    tmp_path: Path, opening: str, looking: str, said: str
+) -> None:
+    text = OTHER.format(opening, looking or "return None")
+    install(tmp_path, "other", text, {choice.GROUP: ["zother = other:Other"]})
+    assert opened_elsewhere("zother", "", str(tmp_path)).startswith(said)
 
 
 def test_a_map_of_others_does_not_take_the_place_of_ours(tmp_path: Path, popmap: str) -> None:

@@ -10,14 +10,12 @@ from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any
 
-from perdition.maps import Answer, MapFailed, MapSettings, Query, check_item, shown
+from perdition.maps import Answer, MapFailed, MapSettings, Query, check_item
+from perdition.maps.foreign import out_of_order
 from perdition.net import ServerItem
 from perdition.parameters import Parameters
 from perdition.protocols import decode, encode
 from perdition.threads import Threads, TookTooLong
-
-# What may come out of code that is not ours. It may want to end the process, and may not.
-ANYTHING = (Exception, SystemExit)
 
 
 class PythonFunction:
@@ -39,7 +37,7 @@ class PythonFunction:
         Raises:
             MapFailed: it cannot be loaded.
         """
-        self._name = option
+        self._name = f"python: {option}"
         self._function = load(option)
         self._seconds = settings.timeout or None
         self._threads = Threads(settings.connections, "map")
@@ -50,13 +48,15 @@ class PythonFunction:
         Raises:
             MapFailed: it raises an exception, takes too long, or returns nonsense.
         """
-        user = decode(query.key)
         try:
-            return as_found(self._threads.call(lambda: self._function(user), self._seconds))
+            return self._threads.call(lambda: self._call(decode(query.key)), self._seconds)
         except TookTooLong as error:
-            raise MapFailed(f"python: {self._name}: {error}") from error
-        except ANYTHING as error:
-            raise MapFailed(f"python: {self._name}: {described(error)}") from error
+            raise MapFailed(f"{self._name}: {error}") from error
+
+    def _call(self, user: str) -> bytes | Answer | None:
+        """What a thread does."""
+        with out_of_order(self._name):
+            return as_found(self._function(user))
 
     def close(self) -> None:
         self._threads.close()
@@ -94,11 +94,9 @@ def load(option: str) -> Callable[[str], object]:
         raise MapFailed(
             f"map_library_opt: {option!r} is neither MODULE:FUNCTION nor /PATH/FILE.py:FUNCTION"
         )
-    try:
+    with out_of_order(f"python: {option}"):
         module = run_file(Path(place)) if "/" in place else importlib.import_module(place)
         function: Any = operator.attrgetter(name)(module)
-    except ANYTHING as error:
-        raise MapFailed(f"python: {option}: {described(error)}") from error
     if not callable(function):
         raise MapFailed(f"python: {option}: is {type(function).__name__}, and cannot be called")
     return function  # type: ignore[no-any-return]
@@ -142,10 +140,3 @@ def run_file(path: Path) -> ModuleType:
             sys.modules[name] = before
         raise
     return module
-
-
-def described(error: BaseException) -> str:
-    """An exception of the operator's own code."""
-    if isinstance(error, MapFailed):
-        return str(error)
-    return f"{type(error).__name__}: {shown(str(error))}"

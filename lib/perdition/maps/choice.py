@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from perdition.maps import Found, Map, MapFailed, MapSettings, Query
 from perdition.maps.cache import Cached
 from perdition.maps.files import FileMap
+from perdition.maps.foreign import Foreign, out_of_order
 
 # Distributions name the maps that they add in this group of entry points.
 GROUP = "perdition.maps"
@@ -123,41 +124,41 @@ def open_map(library: str, option: str, settings: MapSettings) -> Map:
     if not library:
         return NoMap()
     name = map_name(library)
-    store = find_store(name, library)
+    if name in STORES:
+        opened: Map = find_store(name)(option, settings)
+        return opened
+    return Foreign(name, find_others(name, library), option, settings)
+
+
+def find_store(name: str) -> Callable[[str, MapSettings], Any]:
+    """The class of a map of ours.
+
+    Raises:
+        MapFailed: a library that it needs is missing.
+    """
+    store = STORES[name]
+    module, _, class_name = store.place.partition(":")
     try:
-        opened: Map = store(option, settings)
-    except MapFailed:
-        raise
-    except Exception as error:
-        # Others' code, or a library of theirs: it must not end the master.
-        raise MapFailed(f"map {name}: {type(error).__name__}: {error}") from error
-    return opened
+        return getattr(importlib.import_module(f"perdition.maps.{module}"), class_name)  # type: ignore[no-any-return]
+    except ImportError as error:
+        raise MapFailed(
+            f"map {name}: {error}: install Debian's {store.debian} or PyPI's {store.pypi}"
+        ) from error
 
 
-def find_store(name: str, library: str) -> Callable[[str, MapSettings], Any]:
-    """The class of a map.
+def find_others(name: str, library: str) -> Callable[[str, MapSettings], Any]:
+    """What makes a map of others'.
 
     Args:
         name: of the map.
         library: `map_library`, for the message.
 
     Raises:
-        MapFailed: there is none of that name, or a library that it needs is missing.
+        MapFailed: there is none of that name, or it cannot be loaded.
     """
-    if name in STORES:
-        store = STORES[name]
-        module, _, class_name = store.place.partition(":")
-        try:
-            return getattr(importlib.import_module(f"perdition.maps.{module}"), class_name)  # type: ignore[no-any-return]
-        except ImportError as error:
-            raise MapFailed(
-                f"map {name}: {error}: install Debian's {store.debian} or PyPI's {store.pypi}"
-            ) from error
     others = {each.name: each for each in importlib.metadata.entry_points(group=GROUP)}
     if name not in others:
         there = ", ".join(sorted({*STORES, *others}))
         raise MapFailed(f"map_library {library!r}: there is no such map; there are {there}")
-    try:
+    with out_of_order(f"map {name}, of {others[name].value}"):
         return others[name].load()  # type: ignore[no-any-return]
-    except (ImportError, AttributeError) as error:
-        raise MapFailed(f"map {name}, of {others[name].value}: {error}") from error

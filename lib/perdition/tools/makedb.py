@@ -95,7 +95,7 @@ def load(store: str) -> Any:
     Raises:
         MapFailed: the driver is not installed; the text says what to install.
     """
-    find_store(store, store)
+    find_store(store)
     return importlib.import_module(f"perdition.maps.{store}")
 
 
