@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from perdition.patience import FOREVER, Patience
+from perdition.patience import FOREVER, LONG_SECONDS, SILENT_SECONDS, Patience
 
 Pair = tuple[socket.socket, socket.socket]
 
@@ -63,6 +63,31 @@ def test_a_limit_for_some_waits_ends_with_them(pair: Pair) -> None:
         assert patience.until <= time.monotonic() + 3
     patience.begin(pair[0].fileno(), 1000)
     assert patience.until > time.monotonic() + 900
+
+
+def test_who_waits_for_long_may_give_way_a_silent_client_first(pair: Pair) -> None:
+    client, server = pair[0].fileno(), pair[1].fileno()
+    patience = Patience(client, 0)
+
+    def may_give_way_after(seconds: float) -> bool:
+        return patience.may_give_way(time.monotonic() + seconds)
+
+    assert patience.is_clients
+    assert not may_give_way_after(0)
+    assert may_give_way_after(SILENT_SECONDS + 0.1)
+    patience.begin(server, 0)
+    assert not patience.is_clients
+    assert not may_give_way_after(SILENT_SECONDS + 0.1)
+    assert may_give_way_after(LONG_SECONDS + 0.1)
+    # While the map is asked, whatever the client has taken before.
+    patience.began = patience.since = time.monotonic() - 1e9
+    patience.end()
+    assert not patience.is_clients
+    assert not may_give_way_after(0)
+    assert may_give_way_after(LONG_SECONDS + 0.1)
+    # One that says a little each time.
+    patience.begin(client, 0)
+    assert may_give_way_after(0)
 
 
 def test_both_connections_are_cut(pair: Pair) -> None:

@@ -13,6 +13,9 @@ from collections.abc import Iterator
 from time import monotonic
 
 FOREVER = math.inf
+# After so long others may have the place of a client that says nothing; of one that says little at
+# a time, and of one that waits for a real server or the map, which is not its own fault.
+SILENT_SECONDS, LONG_SECONDS = 1.0, 10.0
 
 
 class Patience:
@@ -22,6 +25,7 @@ class Patience:
     down once its number may be another connection's.
 
     Attributes:
+        began: the moment when the connection did.
         since: the moment when the wait of now began, or the last one did.
         until: the moment when it is over. What has come ends no wait: the next one does, or `end`.
         deadline: the moment when all waiting is over.
@@ -31,7 +35,7 @@ class Patience:
 
     __slots__ = (
         *("_client", "_lock", "_peer"),
-        *("deadline", "expired", "gave_way", "since", "until"),
+        *("began", "deadline", "expired", "gave_way", "since", "until"),
     )
 
     def __init__(self, client: int, seconds: float) -> None:
@@ -43,7 +47,7 @@ class Patience:
         """
         self._client = self._peer = client
         self._lock = threading.Lock()
-        self.since = monotonic()
+        self.began = self.since = monotonic()
         self.until = self.deadline = self.since + seconds if seconds else FOREVER
         self.expired = self.gave_way = False
 
@@ -61,7 +65,24 @@ class Patience:
 
     def end(self) -> None:
         """No peer is waited for, but perhaps the resolver or a map: until the deadline."""
-        self._peer, self.until = self._client, self.deadline
+        self._peer = -1
+        self.since, self.until = monotonic(), self.deadline
+
+    @property
+    def is_clients(self) -> bool:
+        """Whether it is the client that is waited for."""
+        return self._peer == self._client
+
+    def may_give_way(self, now: float) -> bool:
+        """Whether it waits for so long already that others may have its place.
+
+        One that waits for the real server would only come again: where there are more of them than
+        there is room for, nobody would be logged in any more.
+        """
+        waited = now - self.since
+        if self.is_clients:
+            return waited > SILENT_SECONDS or now - self.began > LONG_SECONDS
+        return waited > LONG_SECONDS
 
     def leave(self) -> None:
         """The session is logged in: nobody ends it from here any more."""
@@ -93,7 +114,7 @@ class Patience:
             if now >= self.until:
                 self.expired = True
                 self.until = FOREVER
-                shut_down(self._peer)
+                shut_down(self._client if self._peer < 0 else self._peer)
 
     def cut(self) -> bool:
         """End the session's connections, whatever it does now.

@@ -14,6 +14,7 @@ import pytest
 
 from perdition.server.logins import FIRST_THREADS
 from server.conftest import ROOT, Client, Program, Start, free_port, is_running, wait_until
+from support.scripted import ScriptedServer
 
 
 @contextlib.contextmanager
@@ -271,6 +272,28 @@ def test_the_oldest_connection_without_a_login_gives_way(start: Start) -> None:
     for each in clients[:2]:
         assert f"login_threads: 127.0.0.1:{each.port}->" in program.log()
         assert f"information from client 127.0.0.1:{each.port}->" not in program.log()
+
+
+def test_who_waits_for_a_real_server_does_not_give_way_to_others(start: Start) -> None:
+    with ScriptedServer() as server, contextlib.ExitStack() as stack:
+        program = start(
+            *("--workers", "1", "--login_threads", "2"),
+            *("--outgoing_server", f"127.0.0.1:{server.port}"),
+        )
+        program.wait_log("Fatal Error reading")
+        clients = [stack.enter_context(contextlib.closing(program.connect())) for _ in range(2)]
+        for client in clients:
+            assert client.ask("USER ann").startswith(b"+OK")
+            client.sock.sendall(b"PASS sesame\r\n")
+        # Nobody greets it, nor asks another one to leave for it.
+        other = stack.enter_context(socket.create_connection(("127.0.0.1", program.port), 60))
+        program.wait_log("login_threads reached: all wait for real servers or the map")
+        for _ in clients:
+            server.accept_pop3()
+        for client in clients:
+            assert client.line() == b"+OK You are so in\r\n"
+        assert other.recv(100).startswith(b"+OK POP3 ")
+    assert "give way" not in program.log()
 
 
 def test_sessions_that_are_logged_in_need_no_thread(start: Start) -> None:

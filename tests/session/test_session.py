@@ -374,6 +374,20 @@ def test_who_has_given_way_while_the_map_was_asked_is_not_logged_in(tmp_path: Pa
         assert "status=" not in stage.log.read_text()
 
 
+def test_who_gives_way_while_the_real_server_is_asked_is_no_fault_of_it(tmp_path: Path) -> None:
+    script = [GREETING, *ACCEPTED[:5]]
+    with staged(tmp_path / "log", script, 4096) as stage:
+        for line in script:
+            stage.play(line)
+        stage.session.channel.patience.cut()
+        stage.thread.join(10)
+        assert not stage.thread.is_alive()
+    log = (tmp_path / "log").read_text()
+    assert f"]: login_threads: {stage.session.peers} gave way\n" in log
+    assert "Fatal error" not in log
+    assert "]: Auth: " not in log
+
+
 def test_a_guess_is_in_the_log_before_the_pause_that_follows_it(tmp_path: Path) -> None:
     """Who guesses may be gone after it."""
     script = ["option failure_delay 600", "map ann down"]

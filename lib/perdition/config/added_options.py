@@ -24,8 +24,9 @@ class AddedOptions(GeneralOptions):
     login_threads: int = option(
         256,
         kinds.AT_LEAST_TWO,
-        "Most connections of a worker that have not logged in; at the bound those give way that "
-        "say nothing, first of all those of who has the most of them.",
+        "Most connections of a worker that have not logged in; at the bound those give way whose "
+        "clients say nothing for a second, first of all those of who has the most of them, or that "
+        "wait for a real server or the map for ten. Others wait to be accepted until then.",
         metavar="COUNT",
     )
     login_attempts: int = option(

@@ -29,8 +29,6 @@ STACK_SIZE = 512 * 1024
 SLOW_SECONDS = 0.02
 # How long after the last time that all threads were busy it is looked at often.
 HURRY_SECONDS = 1.0
-# Who has said nothing for so long gives way to others, where there are more than can be served.
-SILENT_SECONDS = 1.0
 # tcpi_unacked in the kernel's struct tcp_info: of a listener, how many wait to be accepted.
 UNACKED = struct.Struct("24xI")
 OUT_OF_DESCRIPTORS = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
@@ -211,9 +209,10 @@ class LoginServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
         return 1
 
     def make_room(self, count: int) -> int:
-        """End connections that are not logged in, so many of those that have been silent for long.
+        """End connections that are not logged in, so many of those that have waited for long.
 
-        Of these the ones of a peer that has the most of them come first, then the oldest.
+        Those that wait for their client come first, of these the ones of a peer that has the most
+        of them, then the oldest.
 
         Returns:
             How many.
@@ -221,13 +220,9 @@ class LoginServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
         known = list(self.connections.items())
         have = collections.Counter(host for _each, host in known)
         now = time.monotonic()
-        silent = [item for item in known if now - item[0].since > SILENT_SECONDS]
-        silent.sort(key=lambda item: -have[item[1]])
-        return sum(each.cut() for each, _host in silent[:count])
-
-    def cut_oldest(self) -> bool:
-        """End the oldest connection that is not logged in; False where there is none."""
-        return any(each.cut() for each in list(self.connections))
+        long = [item for item in known if item[0].may_give_way(now)]
+        long.sort(key=lambda item: (not item[0].is_clients, -have[item[1]]))
+        return sum(each.cut() for each, _host in long[:count])
 
 
 class LoginThreads:
@@ -263,6 +258,7 @@ class LoginThreads:
         self._tell = hurry
         self._hurried = False
         self._busy_at = 0.0
+        self._others_wait = False
         self._begin = threading.Event()
         self._servers = {
             each.fileno(): LoginServer(
@@ -320,6 +316,7 @@ class LoginThreads:
                 self._busy_at = now
                 self._relieve(server, sum(now - each.since > SLOW_SECONDS for each in waits))
         self._hurried = now - self._busy_at < HURRY_SECONDS
+        self._others_wait &= self._hurried
         return self._hurried
 
     def _relieve(self, server: LoginServer, slow: int) -> None:
@@ -329,5 +326,12 @@ class LoginThreads:
         if left > 0 and server.add_threads(min(wanted, left)):
             return
         waiting = server.waiting()
-        if waiting and (count := server.make_room(waiting) or int(server.cut_oldest())):
+        if not waiting:
+            return
+        if count := server.make_room(waiting):
             self._log.notice(f"login_threads reached: the oldest connections give way: {count}")
+        elif not (self._others_wait or any(each.is_clients for each in list(server.connections))):
+            self._others_wait = True
+            self._log.notice(
+                "login_threads reached: all wait for real servers or the map, others to be accepted"
+            )

@@ -234,6 +234,9 @@ class Attempt:
                 stage = "Fatal error authenticating user. Exiting child."
                 verdict = self.log_in(server, wire, channel)
         except TROUBLE as error:
+            if channel.patience.gave_way:
+                # Not the real server's fault.
+                raise PeerGone from error
             # What the real server said before belongs to the client.
             session.channel.flush(session.wire)
             self.log.error(stage)

@@ -165,7 +165,7 @@ class Channel:
             PeerGone: it was: the peer reset it, or somebody else needs our place.
             PeerSilent: there is not so much time any more.
         """
-        self.patience.end()
+        self.patience.begin(self._descriptor, 0)
         poll = select.poll()
         left = max(self.patience.deadline - time.monotonic(), 0)
         try:
