@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from perdition.server.logins import FIRST_THREADS
+from perdition.server.logins import FIRST_THREADS, MOST_IDLE
 from server.conftest import ROOT, Client, Program, Start, free_port, is_running, wait_until
 from support.scripted import ScriptedServer
 
@@ -272,6 +272,21 @@ def test_the_oldest_connection_without_a_login_gives_way(start: Start) -> None:
     for each in clients[:2]:
         assert f"login_threads: 127.0.0.1:{each.port}->" in program.log()
         assert f"information from client 127.0.0.1:{each.port}->" not in program.log()
+
+
+def test_the_threads_of_a_burst_leave_again(start: Start) -> None:
+    """One that is idle has a descriptor set aside in accept(): log-ins would lack them."""
+    program = start("--workers", "1", "--login_threads", "60")
+    (worker,) = program.workers()
+
+    def threads() -> int:
+        return len(list(Path(f"/proc/{worker}/task").iterdir()))
+
+    with closing(*(program.connect() for _ in range(60))):
+        assert threads() >= 60
+    # There are some for other things.
+    wait_until(lambda: threads() < MOST_IDLE + 8, "the threads leave")
+    program.logged_in().close()
 
 
 def test_who_waits_for_a_real_server_does_not_give_way_to_others(start: Start) -> None:

@@ -9,7 +9,7 @@ import pytest
 from perdition.patience import Patience
 from perdition.protocols import Talk
 from perdition.protocols.wire import Wire
-from perdition.session.channel import Channel, PeerSilent, converse
+from perdition.session.channel import Channel, PeerGone, PeerSilent, converse
 
 Pair = tuple[socket.socket, socket.socket]
 SECONDS = 20
@@ -55,3 +55,9 @@ def test_no_pause_goes_on_after_the_deadline(pair: Pair) -> None:
 
 def test_a_pause_of_no_time_takes_none(pair: Pair) -> None:
     channel(pair, 3600).pause(0)
+
+
+def test_a_pause_longer_than_the_system_can_count_is_one(pair: Pair) -> None:
+    pair[1].close()
+    with pytest.raises(PeerGone):
+        channel(pair, 0).pause(2**31 - 1)

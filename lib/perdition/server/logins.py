@@ -24,6 +24,9 @@ from perdition.patience import Patience
 
 # Threads of a listener that wait for a connection from the beginning on.
 FIRST_THREADS = 4
+# Of those that serve nobody, more end: for each of them in accept() the kernel sets a descriptor
+# aside, which nobody sees.
+MOST_IDLE = 16
 STACK_SIZE = 512 * 1024
 # A thread that has waited for its peer so long leaves its place to another one.
 SLOW_SECONDS = 0.02
@@ -135,10 +138,30 @@ class LoginServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
                     continue
                 self._in_trouble = False
                 self.finish_request(request, address)
+                if self._idle > MOST_IDLE and self._leaves(ours):
+                    return
         finally:
             with self._lock:
-                self._accepters.remove(ours)
-                self.threads -= 1
+                self._count_out(ours)
+
+    @property
+    def _idle(self) -> int:
+        """How many threads serve nobody."""
+        return self.threads - len(self.connections)
+
+    def _leaves(self, ours: int) -> bool:
+        """Whether a thread is one too many, and has been counted out."""
+        with self._lock:
+            if self._idle > MOST_IDLE:
+                self._count_out(ours)
+                return True
+        return False
+
+    def _count_out(self, ours: int) -> None:
+        """A thread ends; whoever calls holds the lock."""
+        if ours in self._accepters:
+            self._accepters.remove(ours)
+            self.threads -= 1
 
     def _let_others(self) -> None:
         """Leave connections to other processes for a while; they may be as slow, or hang."""

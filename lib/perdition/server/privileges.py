@@ -4,6 +4,7 @@ import grp
 import os
 import pwd
 import resource
+import sys
 from typing import NamedTuple
 
 # (uid_t)-1 stands for no user.
@@ -68,6 +69,12 @@ def drop(ids: Ids) -> None:
         os.setgroups([])
     os.setgid(ids.gid)
     os.setuid(ids.uid)
+
+
+def open_files() -> int:
+    """How many descriptors this process may have."""
+    soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return sys.maxsize if soft == resource.RLIM_INFINITY else soft
 
 
 def raise_open_files() -> None:

@@ -38,6 +38,8 @@ from perdition.threads import MORE_THREADS, NoThread, start_thread
 RETIRE, DRAIN, STOP, LOG = b"retire", b"drain", b"stop", b"log"
 # What it says to the master.
 READY, LEAVING = b"ready", b"leaving"
+# What part of the descriptors log-ins may have, at two each: sessions need some, too.
+SHARE_OF_LOGINS = 4
 # How long the loop may take to stop.
 STOP_SECONDS = 1.0
 # The library imports these when they are first needed: too late for the user that a worker has
@@ -137,7 +139,7 @@ class Worker:
         self.logins = LoginThreads(
             listeners,
             self._serve,
-            limit=self.options.login_threads,
+            limit=min(self.options.login_threads, privileges.open_files() // SHARE_OF_LOGINS),
             seconds=self.options.login_timeout,
             log=self.log,
             hurry=self._hurry,

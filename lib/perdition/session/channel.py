@@ -15,6 +15,8 @@ from perdition.tls import TlsFailed
 from perdition.tls.stream import Stream
 
 RECEIVE_SIZE = 4096
+# Seconds of one pause: the system counts milliseconds in an int.
+MOST_PAUSE = 2**31 // 1000 - 1
 
 
 class PeerGone(Exception):
@@ -170,7 +172,7 @@ class Channel:
         left = max(self.patience.deadline - time.monotonic(), 0)
         try:
             poll.register(self._descriptor, 0)
-            if poll.poll(min(seconds, left) * 1000):
+            if poll.poll(min(seconds, left, MOST_PAUSE) * 1000):
                 raise PeerGone
         except (OSError, ValueError) as error:
             raise PeerGone from error
