@@ -277,6 +277,7 @@ def test_the_oldest_connection_without_a_login_gives_way(start: Start) -> None:
 def test_the_threads_of_a_burst_leave_again(start: Start) -> None:
     """One that is idle has a descriptor set aside in accept(): log-ins would lack them."""
     program = start("--workers", "1", "--login_threads", "60")
+    program.wait_log("Fatal Error reading")
     (worker,) = program.workers()
 
     def threads() -> int:
