@@ -177,6 +177,20 @@ def test_a_client_that_has_ended_its_side_waits_for_a_slow_server(
     stage.wait("Closing session: ")
 
 
+def test_what_the_client_did_not_take_is_not_counted(tmp_path: os.PathLike[str]) -> None:
+    with running(tmp_path, timeout=1) as stage:
+        client, server = stage.session()
+        server.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            for _ in range(100):
+                server.send(b"x" * 65536)
+        stage.wait("Closing session: ")
+        got = 0
+        while piece := client.recv(1 << 20):
+            got += len(piece)
+        assert f" received=0 sent={got}\n" in stage.log()
+
+
 @pytest.mark.parametrize(
     ("limit", "gone", "told"),
     [("HALF_CLOSED_SECONDS", "server", 0), ("ABANDONED_SECONDS", "client", 1)],

@@ -360,7 +360,7 @@ class Relay:
 
     def _finish(self, relayed: Relayed) -> None:
         """A session has ended in order."""
-        received, sent = relayed.server.outgoing.total, relayed.client.outgoing.total
+        received, sent = relayed.server.outgoing.taken, relayed.client.outgoing.taken
         self._remove(relayed)
         self.log.info(logs.closing(relayed.who, received, sent))
 

@@ -38,6 +38,11 @@ class Pipe:
         self.pending = memoryview(self.pending)[count:] if count < len(self.pending) else b""
 
     @property
+    def taken(self) -> int:
+        """How many octets the sink has taken; with TLS, whose own are pending too, some fewer."""
+        return max(self.total - len(self.pending), 0)
+
+    @property
     def wants_read(self) -> bool:
         """Whether the source is to be read."""
         return not self.pending and not self.source_ended
