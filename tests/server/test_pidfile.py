@@ -1,5 +1,6 @@
 """The pid file: who may take it, and who not."""
 
+import errno
 import fcntl
 import os
 from pathlib import Path
@@ -100,3 +101,35 @@ def test_what_another_start_has_just_made_stays(
     else:
         take(path)
         assert path.read_text() == str(os.getpid())
+
+
+def test_a_file_that_cannot_be_written_is_not_left_behind(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write(_descriptor: int, _data: bytes) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as full:
+        full.setattr(os, "write", write)
+        with pytest.raises(PidFileFailed, match=f"^pid_file {path}: No space left on device$"):
+            take(path)
+    assert not path.exists()
+    taken = PidFile(str(path), None, Log("perdition", str(path.with_name("log")), INFO))
+    with monkeypatch.context() as full:
+        full.setattr(os, "write", write)
+        with pytest.raises(OSError, match="No space"):
+            taken.write()
+    assert path.read_text() == str(os.getpid())
+
+
+def test_a_shorter_number_takes_the_place_of_a_longer_one(path: Path) -> None:
+    taken = PidFile(str(path), None, Log("perdition", str(path.with_name("log")), INFO))
+    path.write_text("9" * 50)
+    taken.write()
+    assert path.read_text() == str(os.getpid())
+
+
+@pytest.mark.parametrize("device", ["/dev/zero", "/dev/full", "/dev/null"])
+def test_what_never_ends_or_is_nothing_is_no_pid_file(device: str) -> None:
+    with pytest.raises(PidFileFailed, match="without a process id"):
+        PidFile(device, None, Log("perdition", "/dev/null", INFO))

@@ -1,6 +1,7 @@
 """The pid file (reference: process.md section 6)."""
 
 import contextlib
+import errno
 import fcntl
 import os
 from pathlib import Path
@@ -70,11 +71,17 @@ class PidFile:
                 with contextlib.suppress(FileNotFoundError):
                     self._clear(path)
                 continue
-            with contextlib.closing(os.fdopen(descriptor, "w")) as file:
-                file.write(str(os.getpid()))
+            try:
+                _write(descriptor)
                 os.fchmod(descriptor, MODE)
                 if self._owner is not None:
                     os.fchown(descriptor, self._owner.uid, self._owner.gid)
+            except BaseException:
+                # Without a number in it, nobody could start any more.
+                path.unlink()
+                raise
+            finally:
+                os.close(descriptor)
             return
         raise FileExistsError(0, "made anew by another process")
 
@@ -123,9 +130,11 @@ class PidFile:
         """Put the process id of today into it: after detaching."""
         if self._path is not None:
             # Its directory may be others': what they put in its place is not to be written.
-            descriptor = os.open(self._path, os.O_WRONLY | os.O_TRUNC | os.O_NOFOLLOW)
-            with contextlib.closing(os.fdopen(descriptor, "w")) as file:
-                file.write(str(os.getpid()))
+            descriptor = os.open(self._path, os.O_WRONLY | os.O_NOFOLLOW)
+            try:
+                _write(descriptor)
+            finally:
+                os.close(descriptor)
 
     def remove(self) -> None:
         """Remove it; said in the log where that fails."""
@@ -136,6 +145,14 @@ class PidFile:
         except OSError as error:
             self._log.info(f"Could not remove pid file [{self._path}]: {error.strerror}")
         self._path = None
+
+
+def _write(descriptor: int) -> None:
+    """Put our number into a file; what it held stays there where there is no room."""
+    number = str(os.getpid()).encode()
+    if os.write(descriptor, number) < len(number):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    os.ftruncate(descriptor, len(number))
 
 
 def _is_anothers(number: str) -> bool:
