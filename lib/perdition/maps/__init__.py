@@ -173,7 +173,8 @@ def check_item(item: ServerItem, text: str) -> None:
     if not PORT.fullmatch(item.port) or (
         item.port.isdecimal() and not 0 < int(item.port) < 1 << 16
     ):
-        raise MapFailed(f"not a port: {shown(text)}")
+        where = text if item.port in text else f"{item.port}: {text}"
+        raise MapFailed(f"not a port: {shown(where)}")
 
 
 def shown(text: str) -> str:

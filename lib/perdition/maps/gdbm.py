@@ -4,8 +4,9 @@ import fcntl
 import os
 from pathlib import Path
 
+from perdition.maps import MapFailed, MapSettings
 from perdition.maps.files import BeingWritten, BrokenFile, Copy, FileMap, in_memory
-from perdition.maps.libgdbm import NOLOCK, READER, File, GdbmError
+from perdition.maps.libgdbm import NOLOCK, READER, File, GdbmError, library
 
 
 class Gdbm(FileMap):
@@ -16,6 +17,15 @@ class Gdbm(FileMap):
     """
 
     DEFAULT = "/etc/perdition/popmap.gdbm.db"
+
+    def __init__(self, option: str, settings: MapSettings) -> None:
+        super().__init__(option, settings)
+        # Without a file there is nothing to look up, and no need of the library.
+        if option or self.path.exists():
+            try:
+                library()
+            except GdbmError as error:
+                raise MapFailed(f"map gdbm: {error}") from error
 
     def read(self) -> Copy:
         try:

@@ -57,8 +57,8 @@ class Redis:
         said = words.split(option, SCHEMES, SETTINGS)
         names = [name for name, _ in said.settings]
         before, found, after = said.one("key", KEY).partition("%s")
-        if not found:
-            raise MapFailed("map_library_opt: key= has no %s for the name that is looked up")
+        if not found or KEY in after:
+            raise MapFailed("map_library_opt: key= needs one %s for the name that is looked up")
         self._before, self._after = encode(before), encode(after)
         self._fields = read_fields(said.one("hash") or HASH) if "hash" in names else ()
         self._delimiter = settings.delimiter

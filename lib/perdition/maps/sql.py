@@ -20,6 +20,11 @@ from perdition.maps.sql_statement import Statement, of_query, of_table
 
 # Names without quotes are taken as they are written by these, and by others in small letters.
 KEEP_CASE = {"mysql", "mariadb", "sqlite", "mssql"}
+# Debian's and PyPI's packages of drivers whose modules are called otherwise; empty for none.
+PACKAGES = {
+    "MySQLdb": ("python3-mysqldb", "mysqlclient"),
+    "mysql": ("", "mysql-connector-python"),
+}
 
 
 class Sql(SqlMap):
@@ -63,9 +68,10 @@ def database(number: int, text: str, places: Places, settings: MapSettings) -> D
         arguments = {"check_same_thread": False} if url.get_backend_name() == "sqlite" else {}
         engine = new_engine(for_reading(url), settings, arguments)
     except ImportError as error:
-        raise MapFailed(
-            f"{which}: {error}: install Debian's python3-{error.name} or PyPI's {error.name}"
-        ) from error
+        missing = error.name or ""
+        debian, pypi = PACKAGES.get(missing, (f"python3-{missing}", missing))
+        first = f"Debian's {debian} or " if debian else ""
+        raise MapFailed(f"{which}: {error}: install {first}PyPI's {pypi}") from error
     except (SQLAlchemyError, TypeError, ValueError) as error:
         raise MapFailed(
             f"{which}: not the URL of a database, such as postgresql://user:password@host/database"

@@ -248,5 +248,7 @@ def show(items: Iterable[tuple[bytes, bytes]]) -> int:
 
 
 def complain(text: str) -> None:
-    """A line on standard error."""
-    print(text, file=sys.stderr)
+    """A line on standard error; octets of a popmap that are no text come out as they are."""
+    sys.stderr.flush()
+    sys.stderr.buffer.write(os.fsencode(f"{text}\n"))
+    sys.stderr.buffer.flush()
