@@ -99,12 +99,13 @@ def test_a_second_term_to_the_workers_ends_them(start: Start) -> None:
 
 
 def test_sessions_are_ended_after_drain_timeout(start: Start) -> None:
-    program = start("--drain_timeout", "1")
+    program = start("--drain_timeout", "1", "--workers", "1")
     client = program.logged_in()
-    with closing(client):
+    with closing(client, program.connect(), program.connect()):
         program.kill(signal.SIGTERM)
         program.process.wait(60)
         assert client.line() == b""
+        program.wait_log("]: Connections that are not logged in are ended: 2\n")
 
 
 def test_workers_leave_when_the_master_is_killed(start: Start) -> None:

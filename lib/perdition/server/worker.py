@@ -179,6 +179,8 @@ class Worker:
         self._tell_master(READY)
         self.logins.start()
         self._obey(signals)
+        if count := len(self.logins):
+            self.log.notice(f"Connections that are not logged in are ended: {count}")
         # The sessions are the loop's own as long as it runs.
         self.relay.stop()
         relaying.join(STOP_SECONDS)
