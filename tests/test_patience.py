@@ -88,6 +88,10 @@ def test_who_waits_for_long_may_give_way_a_silent_client_first(pair: Pair) -> No
     # One that says a little each time.
     patience.begin(client, 0)
     assert may_give_way_after(0)
+    # Who has done so already is not asked again.
+    assert patience.cut()
+    assert not patience.is_clients
+    assert not may_give_way_after(1e9)
 
 
 def test_both_connections_are_cut(pair: Pair) -> None:

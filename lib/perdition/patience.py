@@ -71,7 +71,7 @@ class Patience:
     @property
     def is_clients(self) -> bool:
         """Whether it is the client that is waited for."""
-        return self._peer == self._client
+        return -1 < self._client == self._peer
 
     def may_give_way(self, now: float) -> bool:
         """Whether it waits for so long already that others may have its place.
@@ -80,6 +80,8 @@ class Patience:
         there is room for, nobody would be logged in any more.
         """
         waited = now - self.since
+        if self.gave_way:
+            return False
         if self.is_clients:
             return waited > SILENT_SECONDS or now - self.began > LONG_SECONDS
         return waited > LONG_SECONDS

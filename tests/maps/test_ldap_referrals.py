@@ -115,6 +115,20 @@ def test_where_nobody_answers_nothing_is_known(east: Slapd, refer: Refer, user: 
         assert lookup(url, "ann") == Answer([ServerItem("", "east", "")])
 
 
+def test_a_referral_to_what_is_not_there_is_out_of_order(
+    east: Slapd, west: Slapd, refer: Refer
+) -> None:
+    refer(f"{west.url}/ou=nowhere,{MAILBOXES}")
+    url = f"{east.url}/{MAILBOXES}?username,mailhost,port?{{}}?(uid=%s)"
+    with pytest.raises(MapFailed, match=f"there is no entry ou=nowhere,{MAILBOXES}$"):
+        lookup(url.format("sub"), "eve")
+    # One level: it is an entry of somebody else's, that is gone.
+    assert lookup(url.format("one"), "eve") is None
+    refer(f"{west.url}/nonsense")
+    with pytest.raises(MapFailed, match=r"referral to .*: "):
+        lookup(url.format("sub"), "eve")
+
+
 def test_a_circle_has_an_end(east: Slapd, west: Slapd, refer: Refer) -> None:
     there = refer(f"{east.url}/{MAILBOXES}", at=west)
     refer(f"{west.url}/{there}")

@@ -168,7 +168,7 @@ class Connection:
         except ldap.REFERRAL as error:
             return Found([], [referred(error)])
         except ldap.INVALID_DN_SYNTAX as error:
-            raise NotAName from error
+            raise NotAName(f"not a distinguished name: {search.base}") from error
         return Found(found, places)
 
     def _finish(self, message: int) -> None:

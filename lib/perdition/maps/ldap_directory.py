@@ -72,7 +72,7 @@ class Ldap:
         except NotAName as error:
             if self._is_key_to_blame():
                 return []
-            raise MapFailed(f"ldap: not a distinguished name: {base}") from error
+            raise MapFailed(f"ldap: {error}") from error
         if not (found.has_base or self._directory.base.has_place):
             # It is hidden from us, or the directory is empty: no user is to blame.
             raise MapFailed(f"ldap: there is no entry {base}")

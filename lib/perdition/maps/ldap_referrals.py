@@ -8,7 +8,15 @@ import ldapurl
 
 from perdition.maps import MapFailed
 from perdition.maps.deadlines import share
-from perdition.maps.ldap_connection import MOST_PLACES, TROUBLE, Connection, Entry, Search, why
+from perdition.maps.ldap_connection import (
+    MOST_PLACES,
+    TROUBLE,
+    Connection,
+    Entry,
+    NotAName,
+    Search,
+    why,
+)
 from perdition.maps.ldap_url import Directory, read_servers, tls_context
 from perdition.maps.servers import ServerFailed
 
@@ -53,7 +61,7 @@ def ask_one(urls: Sequence[str], search: Search, directory: Directory, hops: int
         try:
             with share(len(urls) - number):
                 return ask(url, search, directory, hops)
-        except (*TROUBLE, MapFailed, ServerFailed, ValueError) as error:
+        except (*TROUBLE, MapFailed, NotAName, ServerFailed, ValueError) as error:
             reasons.append(f"referral to {url}: {why(error)}")
     raise ServerFailed("; ".join(reasons) or "a referral to nowhere")
 
@@ -63,8 +71,8 @@ def ask(url: str, search: Search, directory: Directory, hops: int) -> list[Entry
 
     Raises:
         OSError, ldap.LDAPError, UnicodeError: that server cannot be asked.
-        ValueError, MapFailed: the URL is wrong, or TLS with that server is.
-        ServerFailed: one that it refers to cannot be asked.
+        ValueError, NotAName, MapFailed: the URL is wrong, or TLS with that server is.
+        ServerFailed: it does not have what it should, or refers to one that cannot be asked.
     """
     parts = ldapurl.LDAPUrl(url)
     if parts.urlscheme not in {"ldap", "ldaps"}:
@@ -88,6 +96,9 @@ def ask(url: str, search: Search, directory: Directory, hops: int) -> list[Entry
         found = connection.search(search)
     finally:
         connection.close()
-    if found.entries or not found.places:
-        return found.entries
-    return follow(found.places, search, directory, hops - 1)
+    if found.places and not found.entries:
+        return follow(found.places, search, directory, hops - 1)
+    is_of_key = directory.base.has_place or search.scope == ldap.SCOPE_BASE
+    if not (found.has_base or is_of_key):
+        raise ServerFailed(f"there is no entry {search.base}")
+    return found.entries

@@ -339,6 +339,8 @@ class Attempt:
         try:
             channel.start_tls(to.to(item.options), name or item.host, implicit=implicit)
         except TlsFailed as error:
+            if channel.patience.gave_way:
+                raise PeerGone from error
             for line in error.log_lines:
                 self.log.error(line)
             self.log.error("Fatal error establishing SSL connection")
