@@ -92,6 +92,9 @@ def test_after_two_dashes_a_name_is_a_name(
     monkeypatch.chdir(tmp_path)
     files.ours("--", "-u", text=POPMAP)
     assert (tmp_path / "-u").exists()
+    # One is a name by itself.
+    files.ours("-", text=POPMAP)
+    assert (tmp_path / "-").exists()
 
 
 def test_a_new_file_may_be_read_by_all_and_one_that_is_replaced_keeps_its_mode(

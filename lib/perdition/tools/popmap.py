@@ -150,7 +150,7 @@ def read_command(arguments: Sequence[str]) -> Command:
             if "h" in word:
                 raise HelpWanted
             undo = True
-        elif word.startswith("-"):
+        elif word.startswith("-") and word != "-":
             complain(f"options: {word}: unknown option")
             break
         else:
