@@ -14,7 +14,7 @@ from time import monotonic
 
 FOREVER = math.inf
 # After so long others may have the place of a client that says nothing; of one that says little at
-# a time, and of one that waits for a real server or the map, which is not its own fault.
+# a time, and of one that waits for a real server, which is not its own fault.
 SILENT_SECONDS, LONG_SECONDS = 1.0, 10.0
 
 
@@ -65,8 +65,7 @@ class Patience:
 
     def end(self) -> None:
         """No peer is waited for, but perhaps the resolver or a map: until the deadline."""
-        self._peer = -1
-        self.since, self.until = monotonic(), self.deadline
+        self._peer, self.until = -1, self.deadline
 
     @property
     def is_clients(self) -> bool:
@@ -77,10 +76,11 @@ class Patience:
         """Whether it waits for so long already that others may have its place.
 
         One that waits for the real server would only come again: where there are more of them than
-        there is room for, nobody would be logged in any more.
+        there is room for, nobody would be logged in any more. One that waits for the map or the
+        resolver would keep its thread.
         """
         waited = now - self.since
-        if self.gave_way:
+        if self.gave_way or self._peer < 0:
             return False
         if self.is_clients:
             return waited > SILENT_SECONDS or now - self.began > LONG_SECONDS

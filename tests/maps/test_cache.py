@@ -214,6 +214,25 @@ def test_nonsense_is_out_of_order_and_not_kept(store: Store) -> None:
         ask(find, b"bob")
 
 
+def test_nonsense_is_told_each_time_and_is_no_trouble_of_the_map(
+    store: Store, clock: Clock
+) -> None:
+    told: list[str] = []
+    find = remembering(store, found=0, tell=told.append)
+    store.says |= {b"ann": b"mail1", b"bob": b"mail2"}
+    for key in (b"ann", b"bob"):
+        ask(find, key)
+
+    def wait(_key: bytes) -> None:
+        clock.now += cache.SLOW_SECONDS
+
+    store.meanwhile = wait
+    store.says |= {b"ann": b"mail3", b"bob": b"no host"}
+    assert [ask(find, key) for key in (b"bob", b"ann", b"bob")] == [b"mail2", b"mail3", b"mail2"]
+    text = "not the name of a host: no host: what it said last serves (map_cache_stale)"
+    assert told == [text] * 2
+
+
 def test_that_the_last_answer_serves_is_told_once(store: Store) -> None:
     told: list[str] = []
     find = remembering(store, found=0, tell=told.append)

@@ -78,7 +78,7 @@ NONSENSE = [
     ("True", "returned bool"),
     ("['mail1']", "returned list"),
     ("('', 'mail1', '143')", "returned tuple"),
-    ("ServerItem('', 'mail1', 143)", "returned ServerItem"),
+    ("ServerItem('', 'mail1', 143)", "ServerItem is no ServerItem of three str"),
     ("ServerItem('', 'a b', '')", "not the name of a host: a b"),
     ("'\\ud800'", "UnicodeEncodeError"),
     ("1 / 0", "ZeroDivisionError: division by zero"),

@@ -207,6 +207,9 @@ def test_a_map_of_others_that_does_not_load_says_why(tmp_path: Path, module: str
 
 
 OTHER = """
+from perdition.maps import Answer, Refusal
+from perdition.net import ServerItem
+
 class Other:
     by_key_alone = True
 
@@ -230,7 +233,19 @@ class Other:
         ("pass", "raise OSError('down')", "map zother: OSError: down"),
         ("pass", "raise GeneratorExit", "map zother: GeneratorExit: "),
         ("pass", "raise Exception(b'x').with_traceback(1)", "map zother: TypeError: "),
-        ("pass", "return 'mail'", "map zother: returned str, and not bytes, an Answer, "),
+        ("pass", "return 'mail'", "map zother: returned str, and not bytes, a whole Answer "),
+        ("pass", "return Answer(['mail'])", "map zother: str is no ServerItem of three str"),
+        ("pass", "return Answer(None)", "map zother: TypeError: "),
+        ("pass", "return Answer([ServerItem('', 'mail', 143)])", "map zother: ServerItem is no "),
+        ("pass", "return Answer([ServerItem('', 'a b', '')])", "map zother: not the name of a "),
+        ("pass", "return Answer([], 'word')", "map zother: returned Answer, and not bytes, a "),
+        ("pass", "return Refusal(b'no')", "map zother: returned Refusal, and not bytes, a "),
+        ("pass", "return Refusal('no')", "Refusal(reason='no')"),
+        (
+            "pass",
+            "return Answer([ServerItem('ann', 'mail', '143')], b'word')",
+            "Answer([ServerItem(user='ann', host='mail', port='143', ",
+        ),
         ("pass", "return bytearray(b'mail')", "map zother: returned bytearray, and not bytes"),
         ("del Other.by_key_alone", "", "map zother: AttributeError: "),
     ],

@@ -77,6 +77,38 @@ def test_one_look_up_tries_whether_it_is_back_and_others_go_on(
     assert asked.ask(failing()) == "A"
 
 
+def test_whatever_it_answers_a_server_that_does_is_not_left_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    question, asked = failing("a"), servers("a", "b")
+    assert asked.ask(question) == "B"
+    later = time.monotonic() + REST_SECONDS
+    monkeypatch.setattr("perdition.maps.servers.monotonic", lambda: later)
+
+    def nonsense(_server: str) -> None:
+        raise MapFailed("nonsense")
+
+    with pytest.raises(MapFailed, match="nonsense"):
+        asked.ask(nonsense)
+    question.asked.clear()
+    question.down = set()
+    assert asked.ask(question) == "A"
+
+
+def test_who_has_waited_for_its_turn_does_not_blame_the_servers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    question, asked = failing("a", "b"), servers("a", "b")
+    moments = iter([0, 4])
+    with monkeypatch.context() as slow:
+        slow.setattr("perdition.maps.servers.monotonic", lambda: next(moments, 4))
+        text = f"^all {MOST} connections to a, b were in use for 4 s; a: is down; b: is down$"
+        with pytest.raises(MapFailed, match=text):
+            asked.ask(question)
+    question.down = {"b"}
+    assert asked.ask(question) == "A"
+
+
 def test_who_gets_no_turn_in_time_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = servers("a", "b")
     text = f"^all {MOST} connections to a, b were in use for 5 s$"

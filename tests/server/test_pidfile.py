@@ -3,6 +3,7 @@
 import errno
 import fcntl
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -120,6 +121,15 @@ def test_a_file_that_cannot_be_written_is_not_left_behind(
         with pytest.raises(OSError, match="No space"):
             taken.write()
     assert path.read_text() == str(os.getpid())
+
+
+def test_a_file_that_is_being_written_is_waited_for(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path.touch()
+    monkeypatch.setattr(time, "sleep", lambda _seconds: path.write_text(str(os.getppid())))
+    with pytest.raises(PidFileFailed, match=f"process {os.getppid()} is running already"):
+        take(path)
 
 
 def test_a_shorter_number_takes_the_place_of_a_longer_one(path: Path) -> None:

@@ -1,6 +1,8 @@
 """The program with maps in databases, before a real server."""
 
 import contextlib
+import os
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -11,7 +13,7 @@ from support.database_server import DatabaseServer
 from support.dovecot import PASSWORD, Dovecot
 from support.mariadb import MariaDb
 from support.postgresql import PostgreSql
-from support.processes import HOST
+from support.processes import HOST, wait_until
 from support.program import Perdition, Start
 
 pytestmark = pytest.mark.system
@@ -57,6 +59,19 @@ def store(
 def log_in(proxy: Perdition, user: str) -> None:
     with contextlib.closing(Pop(proxy.port)) as client:
         client.log_in(user, PASSWORD)
+        client.use()
+
+
+def test_a_worker_that_only_has_sessions_keeps_no_connections(
+    start: Start, store: tuple[str, str, DatabaseServer]
+) -> None:
+    name, option, database = store
+    proxy = start("POP3", {"map_library": name, "map_library_opt": option})
+    with contextlib.closing(Pop(proxy.port)) as client:
+        client.log_in("ann", PASSWORD)
+        wait_until(lambda: database.connections() == 1, 20, "the map is connected")
+        os.kill(proxy.pid, signal.SIGHUP)
+        wait_until(lambda: database.connections() == 0, 20, "nobody asks any more")
         client.use()
 
 

@@ -26,8 +26,8 @@ class AddedOptions(GeneralOptions):
         kinds.AT_LEAST_TWO,
         "Most connections of a worker that have not logged in; at the bound those give way whose "
         "clients say nothing for a second, first of all those of who has the most of them, or that "
-        "wait for a real server or the map for ten. Others wait to be accepted until then. A "
-        "worker takes no more than a quarter of its descriptors.",
+        "wait for a real server for ten. Others wait to be accepted until then. A worker takes no "
+        "more than a quarter of its descriptors.",
         metavar="COUNT",
     )
     login_attempts: int = option(

@@ -12,6 +12,7 @@ from perdition.maps import Found, Map, MapFailed, Query, Refusal, read_value, te
 MOST_KEYS, MOST_MISSED = 100_000, 10_000
 # A map that took so long to fail is left alone for a while, where something serves in its place.
 SLOW_SECONDS, REST_SECONDS = 1, 10
+SERVES = "what it said last serves (map_cache_stale)"
 
 
 class Remembered(NamedTuple):
@@ -96,8 +97,6 @@ class Cached:
                 return known.found
         try:
             found = self.find.lookup(query)
-            if isinstance(found, bytes):
-                found = read_value(found, self._delimiter)
         except MapFailed as error:
             if known is None:
                 raise
@@ -105,6 +104,15 @@ class Cached:
             return known.found
         self._in_trouble = False
         self._rests_until = 0.0
+        try:
+            if isinstance(found, bytes):
+                found = read_value(found, self._delimiter)
+        except MapFailed as error:
+            if known is None:
+                raise
+            # Of this key alone.
+            self._tell(f"{error}: {SERVES}")
+            return known.found
         self._remember(query.key, found, now)
         return found
 
@@ -147,7 +155,7 @@ class Cached:
             self._rests_until = time.monotonic() + REST_SECONDS
         if not self._in_trouble:
             self._in_trouble = True
-            self._tell(f"{error}: what it said last serves (map_cache_stale)")
+            self._tell(f"{error}: {SERVES}")
 
     def close(self) -> None:
         self.find.close()

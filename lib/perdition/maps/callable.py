@@ -10,10 +10,9 @@ from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any
 
-from perdition.maps import Answer, MapFailed, MapSettings, Query, check_item
-from perdition.maps.foreign import out_of_order
+from perdition.maps import Answer, MapFailed, MapSettings, Query
+from perdition.maps.foreign import as_destination, out_of_order
 from perdition.net import ServerItem
-from perdition.parameters import Parameters
 from perdition.protocols import decode, encode
 from perdition.threads import Threads, TookTooLong
 
@@ -73,11 +72,8 @@ def as_found(value: object) -> bytes | Answer | None:
             return value
         case str():
             return encode(value)
-        case ServerItem(_, _, _, None | Parameters()) if all(
-            isinstance(part, str) for part in value[:3]
-        ):
-            check_item(value, str(value))
-            return Answer([value])
+        case ServerItem():
+            return Answer([as_destination(value)])
     raise MapFailed(
         f"returned {type(value).__name__}, and not str, bytes, None or a ServerItem of three str"
     )

@@ -125,8 +125,9 @@ def open_map(library: str, option: str, settings: MapSettings) -> Map:
         return NoMap()
     name = map_name(library)
     if name in STORES:
-        opened: Map = find_store(name)(option, settings)
-        return opened
+        store = find_store(name)
+        with out_of_order(f"map {name}", MapFailed):
+            return store(option, settings)  # type: ignore[no-any-return]
     return Foreign(name, find_others(name, library), option, settings)
 
 

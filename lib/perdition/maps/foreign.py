@@ -5,7 +5,18 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from perdition.maps import Answer, Found, MapFailed, MapSettings, Query, Refusal, shown
+from perdition.maps import (
+    Answer,
+    Found,
+    MapFailed,
+    MapSettings,
+    Query,
+    Refusal,
+    check_item,
+    shown,
+)
+from perdition.net import ServerItem
+from perdition.parameters import Parameters
 
 
 @contextlib.contextmanager
@@ -37,9 +48,38 @@ def described(error: BaseException) -> str:
     """An exception, whatever its own text is worth."""
     try:
         text = str(error)
-    except Exception:  # noqa: BLE001 - that is not our code either
+    except BaseException:  # noqa: BLE001 - that is not our code either
         text = "it has no text"
     return text if isinstance(error, MapFailed) else f"{type(error).__name__}: {shown(text)}"
+
+
+def as_found(value: object) -> Found:
+    """What a map of others' has returned.
+
+    Raises:
+        MapFailed: no map says that.
+    """
+    match value:
+        case None | bytes() | Refusal(str()):
+            return value
+        case Answer(destinations, None | bytes()):
+            return value._replace(destinations=[as_destination(each) for each in destinations])
+    raise MapFailed(
+        f"returned {type(value).__name__}, and not bytes, a whole Answer or Refusal, or None"
+    )
+
+
+def as_destination(value: object) -> ServerItem:
+    """A destination that code of others' has made.
+
+    Raises:
+        MapFailed: it cannot be one.
+    """
+    match value:
+        case ServerItem(str(), str(), str(), None | Parameters()):
+            check_item(value, str(value))
+            return value
+    raise MapFailed(f"{type(value).__name__} is no ServerItem of three str")
 
 
 class Foreign:
@@ -78,12 +118,8 @@ class Foreign:
         """
         with out_of_order(self._name, MapFailed):
             found = self._lookup(query)
-        if found is None or isinstance(found, bytes | Answer | Refusal):
-            return found
-        raise MapFailed(
-            f"{self._name}: returned {type(found).__name__}, "
-            "and not bytes, an Answer, a Refusal or None"
-        )
+        with out_of_order(self._name):
+            return as_found(found)
 
     def close(self) -> None:
         # A new one is in its place already.

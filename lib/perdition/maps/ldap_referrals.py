@@ -42,7 +42,7 @@ def follow(
         ServerFailed: one of the places cannot be asked, so that nothing is known.
     """
     if not hops or len(places) > MOST_PLACES:
-        raise ServerFailed(f"too many referrals: {places[0][0]}")
+        raise ServerFailed("too many referrals")
     for number, urls in enumerate(places):
         with share(len(places) - number):
             if found := ask_one(urls, search, directory, hops):
@@ -62,7 +62,8 @@ def ask_one(urls: Sequence[str], search: Search, directory: Directory, hops: int
             with share(len(urls) - number):
                 return ask(url, search, directory, hops)
         except (*TROUBLE, MapFailed, NotAName, ServerFailed, ValueError) as error:
-            reasons.append(f"referral to {url}: {why(error)}")
+            # What follows may have a password in it.
+            reasons.append(f"referral to {url.partition('?')[0]}: {why(error)}")
     raise ServerFailed("; ".join(reasons) or "a referral to nowhere")
 
 

@@ -2,7 +2,6 @@
 
 import threading
 
-from perdition.maps.deadlines import share
 from perdition.maps.ldap_connection import TROUBLE, Connection, Found, NotAName, Search, why
 from perdition.maps.ldap_referrals import follow
 from perdition.maps.ldap_url import Directory, Server
@@ -50,8 +49,9 @@ class KeptServer:
             connection = self._take()
             if connection is not None:
                 try:
-                    with share(2):
-                        return self._search(connection, search)
+                    return self._search(connection, search)
+                except TimeoutError:
+                    raise
                 except TROUBLE:
                     # It may have ended while it was kept, and the others with it.
                     self._let_go()

@@ -49,20 +49,29 @@ class Servers(Generic[Server]):
             MapFailed: there was no answer in time, or only failures; or raised by question.
         """
         with limited(self._timeout):
-            self._take_place()
+            waited = self._take_place()
             try:
-                return self._ask_in_order(question)
+                return self._ask_in_order(question, waited)
             finally:
                 self._places.release()
 
-    def _take_place(self) -> None:
-        """Wait until there are few enough that ask."""
+    def _take_place(self) -> str:
+        """Wait until there are few enough that ask.
+
+        Returns:
+            Why there is little time left, if that is so.
+        """
         with contextlib.suppress(TimeoutError):
-            if self._places.acquire(timeout=left()):
-                return
-        raise MapFailed(
-            f"all {self._most} connections to {self} were in use for {self._timeout:g} s"
-        )
+            seconds, start = left(), monotonic()
+            if self._places.acquire(timeout=seconds):
+                waited = monotonic() - start
+                is_long = seconds is not None and waited > seconds / 2
+                return f"{self._in_use} for {waited:.3g} s" if is_long else ""
+        raise MapFailed(f"{self._in_use} for {self._timeout:g} s")
+
+    @property
+    def _in_use(self) -> str:
+        return f"all {self._most} connections to {self} were in use"
 
     def _order(self) -> list[int]:
         """The servers' numbers, those last that rest.
@@ -78,8 +87,14 @@ class Servers(Generic[Server]):
             self._rests[order[0]] = now + REST_SECONDS
         return order
 
-    def _ask_in_order(self, question: Callable[[Server], T]) -> T:
-        reasons = []
+    def _ask_in_order(self, question: Callable[[Server], T], hurry: str) -> T:
+        """Ask one after the other.
+
+        Args:
+            question: asks one.
+            hurry: why there is little time; then it is no fault of a server's to fail.
+        """
+        reasons = [hurry] if hurry else []
         order = self._order()
         for tried, number in enumerate(order):
             server = self._servers[number]
@@ -87,8 +102,13 @@ class Servers(Generic[Server]):
                 with share(len(order) - tried):
                     answer = question(server)
             except ServerFailed as error:
+                if not hurry:
+                    self._rests[number] = monotonic() + REST_SECONDS
                 reasons.append(f"{server}: {error}")
-                self._rests[number] = monotonic() + REST_SECONDS
+            except BaseException:
+                # It has answered.
+                self._rests.pop(number, None)
+                raise
             else:
                 self._rests.pop(number, None)
                 return answer

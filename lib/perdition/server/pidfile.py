@@ -4,6 +4,7 @@ import contextlib
 import errno
 import fcntl
 import os
+import time
 from pathlib import Path
 
 from perdition.logs import Log
@@ -15,6 +16,8 @@ DIRECTORY_MODE = 0o770
 TRIES = 3
 # Longer than any number of a process.
 MOST_OCTETS = 1024
+# How long one that has made the file may take to write into it.
+WRITE_SECONDS = 0.1
 
 
 class PidFileFailed(Exception):
@@ -101,7 +104,13 @@ class PidFile:
                 raise PidFileFailed(
                     f"pid_file {path}: another start is under way", "Could not write pid file"
                 ) from error
-            self._check(path, file.read(MOST_OCTETS).decode("ascii", "replace").strip())
+            for _ in range(TRIES):
+                text = os.pread(file.fileno(), MOST_OCTETS, 0) if file.seekable() else b""
+                if text:
+                    break
+                # It may have been made this moment.
+                time.sleep(WRITE_SECONDS)
+            self._check(path, text.decode("ascii", "replace").strip())
             if os.path.samestat(os.fstat(file.fileno()), path.stat()):
                 path.unlink()
                 self._log.info(f"Removed stale pid-file [{path}]")

@@ -202,7 +202,7 @@ class Worker:
         Raises:
             CannotServe: the sessions that are logged in are not served any more.
         """
-        retired = draining = False
+        retired = draining = has_asked_last = False
         end = float("inf")
         descriptors = [self.control.fileno(), self._wake_read]
         while True:
@@ -230,7 +230,11 @@ class Worker:
                 draining = True
                 if self.drain_limit is not None:
                     end = time.monotonic() + self.drain_limit
-            is_empty = self.logins.have_ended() and not self._count
+            if retired and not has_asked_last and self.logins.have_ended():
+                has_asked_last = True
+                # Sessions may last for days, and so would its connections.
+                self.service.finder.close()
+            is_empty = has_asked_last and not self._count
             if retired and (is_empty or time.monotonic() >= end):
                 return
 

@@ -154,6 +154,10 @@ class Finder:
             return Finding(login, (), in_order=False)
         return Finding(login, ())
 
+    def close(self) -> None:
+        """Let go of the map: nobody asks any more."""
+        self._find.close()
+
     def login_for(self, login: Login, destination: ServerItem) -> Login:
         """The log-in with the name that the map has for it (`username_from_database`)."""
         if destination.user and self._options.username_from_database:
