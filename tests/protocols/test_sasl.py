@@ -210,6 +210,16 @@ ANNOUNCED = [
         b"\r\nUIDL\r\nSTLS\r\nRESP-CODES\r\nAUTH-RESP-CODE\r\n.\r\n",
     ),
     ("pop3", {"grows": False}, b"\r\nUIDL\r\nUSER\r\n.\r\n"),
+    # There is a way in without SASL, where the protocol has one.
+    ("imap4", {"mechanisms": ()}, b"IMAP4 IMAP4REV1 LITERAL- ID]"),
+    ("imap4", {"mechanisms": ("EXTERNAL",)}, b"IMAP4 IMAP4REV1 LITERAL- ID]"),
+    ("sieve", {"mechanisms": ("EXTERNAL",)}, b'"SASL" ""\r\n'),
+    ("pop3", {"mechanisms": ()}, b"\r\nUIDL\r\nUSER\r\nRESP-CODES\r\nAUTH-RESP-CODE\r\n.\r\n"),
+    (
+        "pop3",
+        {"mechanisms": ("EXTERNAL",)},
+        b"\r\nUIDL\r\nUSER\r\nRESP-CODES\r\nAUTH-RESP-CODE\r\n.\r\n",
+    ),
 ]
 
 

@@ -207,11 +207,11 @@ class ClientSide:
             self.terms.capability, separator, STLS=self.offer_tls and not self.in_tls
         )
         if self.terms.grows:
-            mechanisms = self._mechanisms()
-            if mechanisms:
-                words += (" ".join(("SASL", *mechanisms)),)
-            else:
+            if self.terms.takes_no_login(self.in_tls):
+                # RFC 2449 section 6.3: it says that USER and PASS can be used.
                 words = tuple(each for each in words if each != "USER")
+            elif mechanisms := self._mechanisms():
+                words += (" ".join(("SASL", *mechanisms)),)
             words += "RESP-CODES", "AUTH-RESP-CODE"
         if self.is_trusted:
             words += (XCLIENT,)

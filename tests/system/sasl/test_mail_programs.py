@@ -174,6 +174,16 @@ def test_curl_uses_xoauth2_where_there_is_nothing_else(place: Place, tmp_path: P
             assert any("XOAUTH2" in line for line in done.lines("> AUTH") + done.lines("> A00"))
 
 
+def test_programs_log_in_where_there_is_no_mechanism(place: Place, tmp_path: Path) -> None:
+    for protocol, scheme, command in (("IMAP4", "imap", "LOGIN"), ("POP3", "pop3", "USER")):
+        account = place.through(protocol, mechanisms="")
+        done = curl(tmp_path, account, scheme, "")
+        assert done.status == 0, done
+        assert any(command in line for line in done.lines("> ")), done
+    done = neomutt(tmp_path, account, "pop", "", tmp_path / "box")
+    assert done.status == 0, done
+
+
 @pytest.mark.parametrize("more", [[], ["--oauth2-bearer", "no-such-token"]])
 def test_curl_says_that_the_log_in_was_refused(
     place: Place, tmp_path: Path, more: list[str]
