@@ -4,15 +4,11 @@ import functools
 import re
 from typing import NamedTuple
 
-from perdition.protocols import Login, encode
-
 # resp-text-code = "[" capability-data "]", in the greeting
 CAPABILITY_CODE = re.compile(rb"OK \[CAPABILITY ([^]]*)\]", re.IGNORECASE)
 CAPABILITY_RESPONSE = re.compile(rb"\* CAPABILITY(?: (.*))?$", re.IGNORECASE | re.DOTALL)
 # Longer lists of capabilities than any server has are not kept.
 REMEMBERED_LIMIT = 2048
-# RFC 7888 section 5: what LITERAL- lets be sent without being waited for.
-LITERAL_MINUS_LIMIT = 4096
 
 
 class Announcement(NamedTuple):
@@ -51,11 +47,3 @@ def _announcement(text: bytes) -> Announcement:
     if has_unauthenticate:
         shown = b" ".join(word for word in text.split(b" ") if word.upper() != b"UNAUTHENTICATE")
     return Announcement(words, shown, has_unauthenticate)
-
-
-def may_send_at_once(login: Login, words: frozenset[bytes]) -> bool:
-    """Whether the literals of LOGIN need not be waited for (RFC 7888)."""
-    if b"LITERAL+" in words:
-        return True
-    longest = max(len(encode(login.user)), len(login.password))
-    return b"LITERAL-" in words and longest <= LITERAL_MINUS_LIMIT

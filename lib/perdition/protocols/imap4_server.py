@@ -29,10 +29,10 @@ from perdition.protocols.announcement import (
     UNKNOWN,
     Announcement,
     announcement,
-    may_send_at_once,
 )
 from perdition.protocols.client_identity import NOBODY, Introduction
 from perdition.protocols.imap4 import LINE_LIMIT
+from perdition.protocols.imap_ways import may_quote, may_send_at_once, plain_is_better
 from perdition.protocols.wire import Wire
 
 # Octets: of a response with literals, and of all that is kept for the client.
@@ -44,10 +44,6 @@ NO_OR_BAD = re.compile(rb"(?:NO|BAD)(?: |$)", re.IGNORECASE)
 ID_RESPONSE = re.compile(rb"\* ID(?: |$)", re.IGNORECASE)
 TAG_CHARACTERS = string.digits + string.ascii_lowercase + string.ascii_uppercase
 TAGS = tuple(f"flim{a}{b}".encode() for a in TAG_CHARACTERS for b in TAG_CHARACTERS)
-# Printable ASCII: servers differ in what else they take in a quoted string.
-QUOTABLE = re.compile(rb"[\x20-\x7e]*")
-# Name and password together, in octets: Dovecot 2.3 reads LOGIN into 1024, AUTHENTICATE into 8192.
-LOGIN_LIMIT = 512
 
 
 def tags() -> Iterator[bytes]:
@@ -111,7 +107,7 @@ class ServerSide:
             if b"AUTH=" + login.exchange.mechanism.encode() not in words:
                 return Verdict(False, protocols.NO_MECHANISM, goodbye=False, delays=2)
             return (yield from self._authenticate(login, words))
-        if b"AUTH=PLAIN" in words and self._plain_is_better(login, words):
+        if b"AUTH=PLAIN" in words and plain_is_better(login, words, self.terms.compat):
             return (yield from self._authenticate(login, words))
         if login.authorisation is not None:
             # LOGIN has no place for it.
@@ -146,25 +142,6 @@ class ServerSide:
     def respond(self, response: bytes | None) -> Talk[Verdict | Challenge]:
         self.wire.say(sasl.say_response(response), secret=True)
         return (yield from self._outcome())
-
-    def _plain_is_better(self, login: Login, words: frozenset[bytes]) -> bool:
-        """Whether AUTHENTICATE PLAIN is to be used rather than LOGIN.
-
-        It is where LOGIN cannot say it: an authorisation identity, what is not ASCII (RFC 3501
-        has LOGIN in ASCII alone), or a long password, such as a token; and where LOGIN would have
-        to wait, or be in quoted strings, and this one not.
-        """
-        if login.authorisation is not None:
-            return True
-        if self.terms.compat:
-            return False
-        if b"LOGINDISABLED" in words or not (login.user.isascii() and login.password.isascii()):
-            return True
-        if len(login.user) + len(login.password) > LOGIN_LIMIT:
-            return True
-        if may_send_at_once(login, words):
-            return False
-        return b"SASL-IR" in words or not may_quote(login)
 
     def _login_at_once(self, login: Login) -> bytes:
         """Say the whole of LOGIN; returns its tag."""
@@ -393,8 +370,3 @@ class ServerSide:
             if len(response) > RESPONSE_LIMIT:
                 raise ProtocolError("response too long")
         return response
-
-
-def may_quote(login: Login) -> bool:
-    """Whether LOGIN can be said in quoted strings: what is in them is ASCII, and no controls."""
-    return QUOTABLE.fullmatch(encode(login.user) + login.password) is not None
