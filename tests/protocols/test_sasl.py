@@ -487,6 +487,30 @@ def begun(name: str) -> tuple[ServerSide, Wire]:
     return side, wire
 
 
+PLUS = {
+    "imap4": [IMAP % b"SASL-IR AUTH=SCRAM-SHA-1 AUTH=scram-sha-1-plus"],
+    "pop3": [b"+OK\r\n", b"+OK\r\nSASL SCRAM-SHA-1-PLUS SCRAM-SHA-1\r\n.\r\n"],
+    "sieve": [b'"SASL" "SCRAM-SHA-1 SCRAM-SHA-1-PLUS"\r\nOK\r\n'],
+}
+
+
+@pytest.mark.parametrize("name", SERVERS)
+@pytest.mark.parametrize("flag", [b"y", b"n"])
+def test_a_server_that_binds_channels_is_not_told_that_the_client_knows_of_none(
+    name: str, flag: bytes
+) -> None:
+    """It would have to refuse (RFC 5802 section 6); who cannot bind says n, and is let in."""
+    login = sasl.take_scram("SCRAM-SHA-1", flag + SCRAM_FIRST[1:])
+    challenge = ASKED[name] % b64(b"r=x,s=y,i=1")
+    if flag == b"n":
+        assert answered(name, login, [*PLUS[name], challenge])[0] == Challenge(b"r=x,s=y,i=1")
+        return
+    verdict, spoken = answered(name, login, PLUS[name])
+    assert isinstance(verdict, Verdict)
+    assert verdict.status == protocols.NO_MECHANISM
+    assert spoken in ([], [b"CAPA\r\n"])
+
+
 @pytest.mark.parametrize("name", SERVERS)
 def test_an_exchange_goes_on_until_the_server_has_decided(name: str) -> None:
     side, wire = begun(name)

@@ -192,6 +192,28 @@ def test_plain_and_scram_with_tls_on_both_sides(
     proxy.wait_log('authentication_id="joe".* server-secure=starttls status="ok"$')
 
 
+UNABLE = {
+    "IMAP4": "NO [UNAVAILABLE] failed: SASL mechanism unavailable",
+    "POP3": "-ERR [SYS/TEMP] failed: SASL mechanism unavailable",
+    "MANAGESIEVE": 'NO (TRYLATER) "failed: SASL mechanism unavailable"',
+}
+
+
+@pytest.mark.parametrize("protocol", LISTENERS)
+def test_who_could_bind_the_channel_is_not_told_that_its_password_is_wrong(
+    start: Start, cyrus: Cyrus, pki: Pki, protocol: str
+) -> None:
+    """Under TLS Cyrus announces SCRAM with channel binding, and has to see an attacker in us."""
+    modes = {"ssl_mode": "tls_outgoing_force", "ssl_ca_file": pki.file("ca")}
+    proxy = start(protocol, {**options(cyrus, protocol), **modes})
+    with connect(proxy) as client:
+        first = coded("y,,n=joe,r=fyko+d2lbbFgONRv9qkxdawL")
+        outcome = client.authenticate("SCRAM-SHA-256", initial=first)
+        assert outcome.line.decode() == UNABLE[protocol]
+        assert shake(client, "SCRAM-SHA-256", SECRET).accepted
+        client.use()
+
+
 def test_after_each_sort_of_log_in_the_client_is_told_the_capabilities(
     start: Start, cyrus: Cyrus
 ) -> None:

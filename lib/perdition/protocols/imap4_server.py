@@ -103,8 +103,9 @@ class ServerSide:
     def log_in(self, login: Login) -> Talk[Verdict | Challenge]:
         """By what the server announces: with LOGIN as a rule, at once where that may be."""
         words = self.announced or (yield from self._capabilities()).words
-        if login.exchange is not None:
-            if b"AUTH=" + login.exchange.mechanism.encode() not in words:
+        if (exchange := login.exchange) is not None:
+            name = b"AUTH=" + exchange.mechanism.encode()
+            if not sasl.may_succeed(name, exchange.before, words):
                 return Verdict(False, protocols.NO_MECHANISM, goodbye=False, delays=2)
             return (yield from self._authenticate(login, words))
         if b"AUTH=PLAIN" in words and plain_is_better(login, words, self.terms.compat):

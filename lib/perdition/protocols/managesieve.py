@@ -292,7 +292,8 @@ class ServerSide:
     def log_in(self, login: Login) -> Talk[Verdict | Challenge]:
         mechanism, message = sasl.first_of(login)
         self.is_exchange = login.exchange is not None
-        if mechanism not in self.capabilities.get(b"SASL", b"").upper().split():
+        announced = self.capabilities.get(b"SASL", b"").upper().split()
+        if not sasl.may_succeed(mechanism, message, announced):
             return Verdict(False, protocols.NO_MECHANISM, goodbye=False, delays=2)
         first = _quote(base64.b64encode(message), literal=b"{%d+}")
         introduced = self._introduce()

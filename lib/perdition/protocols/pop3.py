@@ -300,10 +300,8 @@ class ServerSide:
         capabilities = self.announced
         if capabilities is None:
             capabilities = yield from self._capabilities()
-        if not any(
-            words[:1] == [b"SASL"] and mechanism in words
-            for words in map(bytes.split, capabilities)
-        ):
+        lists = [words for words in map(bytes.split, capabilities) if words[:1] == [b"SASL"]]
+        if not sasl.may_succeed(mechanism, message, frozenset().union(*lists)):
             return NO_SASL
         introduced = self._introduce()
         first = base64.b64encode(message) or b"="

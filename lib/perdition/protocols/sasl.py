@@ -12,7 +12,7 @@ import functools
 import re
 import stringprep
 import unicodedata
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Container, Generator
 
 from perdition.protocols import (
     Challenge,
@@ -347,6 +347,22 @@ def first_of(login: Login) -> tuple[bytes, bytes]:
     if login.exchange is None:
         return b"PLAIN", say_plain(login)
     return login.exchange.mechanism.encode(), say_first(login, login.exchange)
+
+
+def may_succeed(mechanism: bytes, message: bytes, announced: Container[bytes]) -> bool:
+    """Whether a real server can let somebody in by a first message.
+
+    "y" says that the client could bind the exchange to TLS, and believes that the server could not.
+    A server that can must refuse it (RFC 5802 section 6), for somebody between them seems to hide
+    that. We do, and the client would hear that its password is wrong.
+
+    Args:
+        mechanism: as the server writes it.
+        message: the client's.
+        announced: what the server announces.
+    """
+    is_downgraded = message.startswith(b"y,") and mechanism + b"-PLUS" in announced
+    return mechanism in announced and not is_downgraded
 
 
 def say_plain(login: Login) -> bytes:
