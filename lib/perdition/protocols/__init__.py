@@ -170,6 +170,7 @@ class Verdict(NamedTuple):
             says nothing of it, or has told the client itself.
         is_revocable: the real server has UNAUTHENTICATE (RFC 8437).
         success_data: the last word of an exchange, which came with the answer (RFC 5804, 1.3).
+        logged: the status for the log, where the client is told another one; else empty.
     """
 
     accepted: bool
@@ -182,6 +183,7 @@ class Verdict(NamedTuple):
     capabilities: bytes = b""
     success_data: bytes | None = None
     is_revocable: bool = False
+    logged: str = ""
 
 
 OK = "ok"

@@ -73,7 +73,7 @@ class Attempt:
             outcome = Verdict(False, protocols.MAP_FAILED, is_temporary=True)
         if isinstance(outcome, Verdict):
             # Before the pause: who guesses may have gone when it is over.
-            self.log_auth(outcome.status)
+            self.log_auth(outcome.logged or outcome.status)
             session.client.refuse(outcome)
             session.channel.flush(session.wire, self.options.failure_delay)
             return None
@@ -307,7 +307,8 @@ class Attempt:
             return outcome
         if login.exchange is None:
             raise ProtocolError("it asks for more than name and password")
-        return exchange.go_between(self.session, server, wire, channel, outcome)
+        mechanism = login.exchange.mechanism
+        return exchange.go_between(self.session, server, wire, channel, outcome, mechanism)
 
     def negotiate(self, server: ServerSide, wire: Wire, channel: Channel) -> Verdict | None:
         """Greeting and TLS; a verdict where it ends with that."""

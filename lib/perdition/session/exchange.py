@@ -18,7 +18,12 @@ TROUBLE = (PeerGone, PeerSilent, LineTooLong, ProtocolError)
 
 
 def go_between(
-    session: "Session", server: ServerSide, wire: Wire, channel: Channel, challenge: Challenge
+    session: "Session",
+    server: ServerSide,
+    wire: Wire,
+    channel: Channel,
+    challenge: Challenge,
+    mechanism: str,
 ) -> Verdict:
     """Hand on what client and real server say to each other, until the latter has decided.
 
@@ -28,6 +33,7 @@ def go_between(
         wire: its octets.
         channel: the connection to it.
         challenge: what it has asked first.
+        mechanism: the name of the client's.
 
     Raises:
         Closed: the client is gone, or has nothing to say.
@@ -42,8 +48,11 @@ def go_between(
         if isinstance(outcome, Challenge):
             challenge = outcome
         elif is_cancelled:
-            # Whatever the real server makes of that.
-            return outcome._replace(accepted=False, status=protocols.CANCELLED, code=b"")
+            # Whatever the real server makes of that. A challenge of OAuth says that it has refused
+            # the token (RFC 7628 section 3.2.3): whoever guesses must not be able to hide that.
+            logged = protocols.REFUSED if mechanism in sasl.OAUTH else ""
+            cancelled = protocols.CANCELLED
+            return outcome._replace(accepted=False, status=cancelled, code=b"", logged=logged)
         else:
             return outcome
     raise ProtocolError("no end of an exchange")

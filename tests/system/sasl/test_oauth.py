@@ -1,6 +1,7 @@
 """OAUTHBEARER and XOAUTH2 in the three protocols: Dovecot asks a service about the tokens."""
 
 import json
+import re
 import socket
 
 import pytest
@@ -85,10 +86,15 @@ def test_a_token_of_somebody_else_is_refused(front: Front, mechanism: str) -> No
 
 def test_a_client_may_cancel_instead_of_answering_the_error(front: Front, mechanism: str) -> None:
     with front.client() as client:
-        initial = message(mechanism, "token-that-is-bad")
-        assert not client.authenticate(mechanism, answers(b"*"), initial).accepted
+        initial = message(mechanism, "token-that-is-bad", "zoe")
+        outcome = client.authenticate(mechanism, answers(b"*"), initial)
+        assert not outcome.accepted
+        assert b"ancelled" in outcome.line
         assert client.authenticate(mechanism, initial=message(mechanism, TOKEN)).accepted
         client.use()
+    # For fail2ban: Dovecot had refused the token.
+    statuses = re.findall('authentication_id="zoe".* status="(.*)"', front.program.log())
+    assert set(statuses) == {"failed: Re-Authentication Failure"}
 
 
 def test_the_longest_token_that_dovecot_takes(front: Front, mechanism: str) -> None:
