@@ -94,6 +94,7 @@ class Login(NamedTuple):
         authorisation: the authorisation identity (RFC 4616), None where the client gave none.
         exchange: goes on between the client and the real server; there is no password then.
         is_verified: the client has been authenticated here, by its certificate.
+        is_refused: that certificate does not let it act for the authorisation identity.
     """
 
     user: str
@@ -101,6 +102,7 @@ class Login(NamedTuple):
     authorisation: str | None = None
     exchange: Exchange | None = None
     is_verified: bool = False
+    is_refused: bool = False
 
     def __repr__(self) -> str:
         return f"Login(user={self.user!r}, authorisation={self.authorisation!r})"

@@ -201,13 +201,14 @@ class ClientSide:
 
     def _authenticate(self, mechanism: bytes, initial: bytes | None = None) -> Talk[Login | None]:
         """The log-in of AUTHENTICATE; None where the client has been told that there is none."""
-        offered = self.terms.mechanisms
-        if mechanism.upper().decode("ascii", "replace") not in offered:
-            self.wire.say(self.tag + b" NO AUTHENTICATE mechanism not supported, mate")
-            return None
-        if self.terms.takes_no_login(self.in_tls):
+        name = mechanism.upper().decode("ascii", "replace")
+        if name in self.terms.mechanisms and self.terms.takes_no_login(self.in_tls):
             yield from self._read_over(initial or b"")
             return IN_VAIN
+        offered = sasl.usable(self.terms, self.certified is not None)
+        if name not in offered:
+            self.wire.say(self.tag + b" NO AUTHENTICATE mechanism not supported, mate")
+            return None
         try:
             first = None if initial is None else sasl.decode_initial(initial)
             return (yield from sasl.take(mechanism, offered, first, self.challenge, self.certified))

@@ -149,7 +149,6 @@ class ClientSide:
     def _authenticate(self, argument: bytes) -> Talk[Login | None]:
         """The log-in of AUTH; None where the client has been told that there is none."""
         mechanism, space, initial = argument.partition(b" ")
-        offered = self.terms.mechanisms
         if not mechanism:
             # Programs of before RFC 5034 ask so which mechanisms there are.
             self.wire.say(b"+OK")
@@ -157,11 +156,13 @@ class ClientSide:
                 self.wire.say(each.encode())
             self.wire.say(b".")
             return None
-        if mechanism.upper().decode("ascii", "replace") not in offered:
+        name = mechanism.upper().decode("ascii", "replace")
+        if name in self.terms.mechanisms and self.terms.takes_no_login(self.in_tls):
+            return IN_VAIN
+        offered = sasl.usable(self.terms, self.certified is not None)
+        if name not in offered:
             self.wire.say(b"-ERR Unknown SASL mechanism, mate")
             return None
-        if self.terms.takes_no_login(self.in_tls):
-            return IN_VAIN
         try:
             first = sasl.decode_initial(initial) if space else None
             return (yield from sasl.take(mechanism, offered, first, self.challenge, self.certified))

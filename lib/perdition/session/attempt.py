@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 # How long a real server that refused may take to answer our leave.
 LEAVE_SECONDS = 3
+# RFC 5530: the client is who it says, and may not act for the one that it names.
+NOT_AUTHORISED = Verdict(False, protocols.REFUSED, code=b"AUTHORIZATIONFAILED")
 
 
 class Attempt:
@@ -67,7 +69,7 @@ class Attempt:
         session = self.session
         outcome: Verdict | Established
         try:
-            outcome = self.carry_out()
+            outcome = NOT_AUTHORISED if self.login.is_refused else self.carry_out()
         except net.NameUnknown as error:
             self.log.error(logs.no_domain(session.ends.client, str(error)))
             outcome = Verdict(False, protocols.MAP_FAILED, is_temporary=True)

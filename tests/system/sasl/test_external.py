@@ -97,6 +97,13 @@ def test_the_name_may_be_said_and_need_not(
             client.use()
 
 
+REFUSED = {
+    "IMAP4": b"NO [AUTHORIZATIONFAILED] failed: Re-Authentication Failure",
+    "POP3": b"-ERR [AUTH] failed: Re-Authentication Failure",
+    "MANAGESIEVE": b'NO "failed: Re-Authentication Failure"',
+}
+
+
 def test_nobody_acts_for_another_one(
     starting: Perdition, protocol: str, knower: Dovecot, showing: Showing
 ) -> None:
@@ -104,11 +111,25 @@ def test_nobody_acts_for_another_one(
     with CLIENTS[protocol](starting.port, showing("dora")) as client:
         for name in ("bob", "admin", "dora*admin", "bob\0dora"):
             refused = client.authenticate("EXTERNAL", initial=coded(name))
-            assert b"The certificate is not for that authorization id" in refused.line
+            assert refused.line == REFUSED[protocol]
         assert not client.authenticate("EXTERNAL", answers(coded("bob"))).accepted
         assert not client.authenticate("EXTERNAL", answers(b"*")).accepted
         assert client.authenticate("EXTERNAL", initial=b"").accepted
     assert knower.logins("bob") == before
+    starting.wait_log(
+        'authorisation_id="admin" authentication_id="dora" .*'
+        ' status="failed: Re-Authentication Failure"$'
+    )
+
+
+def test_who_tries_to_act_for_others_is_closed_like_one_who_guesses(
+    start: Start, options: Options, protocol: str, showing: Showing
+) -> None:
+    program = start(protocol, {**options, "ssl_mode": "ssl_listen", "login_attempts": 2})
+    with CLIENTS[protocol](program.port, showing("dora")) as client:
+        for _ in range(2):
+            assert not client.authenticate("EXTERNAL", initial=coded("bob")).accepted
+        program.wait_log("Too many failed log-ins")
 
 
 def test_without_a_certificate_there_is_no_such_mechanism(
