@@ -403,6 +403,9 @@ TRIPS = [
     ("pop3", ANN, [b"+OK\r\n", b"+OK\r\n", b"+OK\r\n"], [b"USER ann\r\n", b"PASS sesame\r\n"]),
     ("pop3", UTF8, [b"+OK\r\n", b"+OK\r\nSASL PLAIN\r\n.\r\n", b"+OK\r\n"], [b"CAPA\r\n", b"AUTH PLAIN %b\r\n" % UTF8_PLAIN]),
     ("pop3", UTF8, [b"+OK\r\n", b"-ERR\r\n", b"+OK\r\n", b"+OK\r\n"], [b"CAPA\r\n", "USER jürgen\r\n".encode(), "PASS żółć\r\n".encode()]),
+    # A server that has no USER, or no LOGIN.
+    ("pop3", ANN, [b"+OK\r\n", b"-ERR what\r\n", b"+OK\r\nSASL LOGIN PLAIN\r\n.\r\n", b"+OK\r\n"], [b"USER ann\r\n", b"CAPA\r\n", b"AUTH PLAIN %b\r\n" % PLAIN]),
+    ("imap4", ANN, [IMAP % b"LITERAL+ SASL-IR LOGINDISABLED AUTH=LOGIN", b"+ VXNlcm5hbWU6\r\n", b"+ who knows\r\n", b"flim07 " + INSIDE], [b"flim07 AUTHENTICATE LOGIN\r\n", b64(b"ann") + b"\r\n", b64(b"sesame") + b"\r\n"]),
     ("sieve", ANN, [SIEVE, b"OK\r\n"], [b'AUTHENTICATE "PLAIN" "%b"\r\n' % PLAIN]),
     ("sieve", UTF8, [SIEVE, b"OK\r\n"], [b'AUTHENTICATE "PLAIN" "%b"\r\n' % UTF8_PLAIN]),
 ]  # fmt: skip
@@ -418,6 +421,33 @@ def test_the_best_way_in_has_the_fewest_round_trips(
     assert verdict.accepted
     if name == "imap4":
         assert verdict.capabilities.upper() == b"IMAP4REV1 IDLE"
+
+
+@pytest.mark.parametrize(
+    "capa",
+    [b"+OK\r\nUSER\r\nSASL PLAIN\r\n.\r\n", b"+OK\r\nSASL CRAM-MD5\r\n.\r\n", b"-ERR what\r\n"],
+)
+def test_a_user_whom_a_server_refuses_is_refused_unless_there_is_only_plain(capa: bytes) -> None:
+    lines = [b"+OK\r\n", b"-ERR [IN-USE] no\r\n", capa]
+    verdict, spoken = answered("pop3", ANN, lines)
+    assert verdict == Verdict(False, protocols.REFUSED, b"-ERR [IN-USE] no", code=b"IN-USE")
+    assert spoken == [b"USER ann\r\n", b"CAPA\r\n"]
+    # Once is enough, and with the words of 2.2 it is not asked at all.
+    long, spoken = answered("pop3", LONG, [b"+OK\r\n", b"-ERR what\r\n", b"-ERR no\r\n"])
+    assert isinstance(long, Verdict)
+    assert (long.status, spoken) == (protocols.REFUSED, [b"CAPA\r\n", b"USER ann\r\n"])
+    ever, spoken = answered("pop3", ANN, lines[:2], compat=True)
+    assert (ever, spoken) == (verdict, [b"USER ann\r\n"])
+
+
+@pytest.mark.parametrize("answer", [b"flim07 NO no\r\n", b"+\r\nflim07 NO no\r\n"])
+def test_a_server_may_refuse_login_before_it_has_both_words(answer: bytes) -> None:
+    wire = Wire()
+    side = server("imap4", wire)
+    play(side.negotiate(), wire, [IMAP % b"LOGINDISABLED AUTH=LOGIN"])
+    verdict = play(side.log_in(ANN), wire, [answer])
+    assert isinstance(verdict, Verdict)
+    assert verdict.status == protocols.REFUSED
 
 
 BOSS = Login("ann", b"sesame", "boss")

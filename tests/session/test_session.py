@@ -33,6 +33,8 @@ REFUSED = [
     "client> PASS bad",
     "server> +OK",
     "server< USER ann",
+    "server> +OK",
+    "server< PASS bad",
     "server> -ERR",
     "server< QUIT",
     "server> +OK",

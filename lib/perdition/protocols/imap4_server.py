@@ -70,6 +70,7 @@ class ServerSide:
         self.terms = terms
         self.introduction = introduction
         self.was_told = False
+        self.refusal: Verdict | None = None
         # Of the ID that is not answered yet.
         self.id_tag = b""
         self.client = client
@@ -113,13 +114,16 @@ class ServerSide:
         if login.authorisation is not None:
             # LOGIN has no place for it.
             return Verdict(False, protocols.NO_MECHANISM, goodbye=False, delays=2)
-        if b"LOGINDISABLED" in words:
+        is_disabled = b"LOGINDISABLED" in words
+        if is_disabled and (self.terms.compat or b"AUTH=LOGIN" not in words):
             # Nothing that the client could mend.
             return Verdict(
                 False, protocols.LOGIN_DISABLED, goodbye=False, delays=2, is_temporary=True
             )
         self._introduce(words)
-        if may_send_at_once(login, words):
+        if is_disabled:
+            answer = yield from self._login_by_sasl(login)
+        elif may_send_at_once(login, words):
             answer = yield from self._tagged(self._login_at_once(login))
         elif may_quote(login) and not self.terms.compat:
             answer = yield from self._tagged(self._login_quoted(login))
@@ -171,6 +175,16 @@ class ServerSide:
             self.wire.say(login.password, secret=True)
             answer = yield from self._tagged(tag)
         return answer
+
+    def _login_by_sasl(self, login: Login) -> Talk[Verdict]:
+        """Say both to AUTHENTICATE LOGIN (draft-murchison-sasl-login), when they are asked for."""
+        tag = self._command(b"AUTHENTICATE LOGIN")
+        for word in encode(login.user), login.password:
+            answer = yield from self._tagged_or_challenge(tag)
+            if isinstance(answer, Verdict):
+                return answer
+            self.wire.say(base64.b64encode(word), secret=True)
+        return (yield from self._tagged(tag))
 
     def _authenticate(self, login: Login, words: frozenset[bytes]) -> Talk[Verdict | Challenge]:
         """Begin AUTHENTICATE with the client's first message, at once where that may be."""

@@ -239,6 +239,7 @@ class ServerSide:
         self.terms = terms
         self.introduction = introduction
         self.was_told = self.takes_xclient = False
+        self.refusal: Verdict | None = None
         self.asked_for_tls = False
         # What the server announces, where it has been asked already and that still counts.
         self.announced: list[bytes] | None = None
@@ -289,7 +290,21 @@ class ServerSide:
         if _is_ok(line):
             self.wire.say(b"PASS " + login.password, secret=True)
             line = yield from read_line(LINE_LIMIT)
+        elif not self.terms.compat:
+            return (yield from self._otherwise(login, self._verdict(line)))
         return self._verdict(line)
+
+    def _otherwise(self, login: Login, refusal: Verdict) -> Talk[Verdict | Challenge]:
+        """By AUTH PLAIN, where USER is refused because the server does not have it.
+
+        RFC 2449 section 6.3: it does not announce it then.
+        """
+        self.refusal = refusal
+        if b"USER" in (yield from self._announced()):
+            return refusal
+        self.refusal = None
+        answer = yield from self._authenticate(login)
+        return refusal if answer == NO_SASL else answer
 
     def respond(self, response: bytes | None) -> Talk[Verdict | Challenge]:
         self.wire.say(sasl.say_response(response), secret=True)
@@ -298,9 +313,7 @@ class ServerSide:
     def _authenticate(self, login: Login) -> Talk[Verdict | Challenge]:
         """AUTH with the client's first message, at once where the line is short enough."""
         mechanism, message = sasl.first_of(login)
-        capabilities = self.announced
-        if capabilities is None:
-            capabilities = yield from self._capabilities()
+        capabilities = yield from self._announced()
         lists = [words for words in map(bytes.split, capabilities) if words[:1] == [b"SASL"]]
         if not sasl.may_succeed(mechanism, message, frozenset().union(*lists)):
             return NO_SASL
@@ -338,12 +351,19 @@ class ServerSide:
         client = self.introduction.client
         if client is None or not self.takes_xclient:
             return False
+        self.takes_xclient = False
         self.wire.say(client_identity.to_xclient(client))
         return True
 
     def leave(self) -> Talk[None]:
         self.wire.say(b"QUIT")
         yield from self.wire.read_line(LINE_LIMIT)
+
+    def _announced(self) -> Talk[list[bytes]]:
+        """What the server announces, asked for once."""
+        if self.announced is None:
+            self.announced = yield from self._capabilities()
+        return self.announced
 
     def _capabilities(self) -> Talk[list[bytes]]:
         self.wire.say(b"CAPA")

@@ -304,7 +304,12 @@ class Attempt:
             except ValueError as error:
                 self.log.warning(f"{error}:{self.who()}")
                 return Verdict(False, protocols.REFUSED)
-        outcome = converse(server.log_in(login), wire, channel)
+        try:
+            outcome = converse(server.log_in(login), wire, channel)
+        except TROUBLE:
+            if server.refusal is None:
+                raise
+            outcome = server.refusal
         if not isinstance(outcome, Challenge):
             return outcome
         if login.exchange is None:

@@ -182,7 +182,9 @@ def without_secrets(login: Login) -> Login:
     password = bytes(OTHER.get(octet, octet) for octet in login.password)
     exchange = login.exchange
     if exchange is not None:
-        exchange = exchange._replace(before=bytes(len(exchange.before)))
+        # Whether channel binding is wanted decides what is done, and is no secret.
+        flag, secret = exchange.before[:2], exchange.before[2:]
+        exchange = exchange._replace(before=flag + bytes(len(secret)))
     return login._replace(password=password, exchange=exchange)
 
 
@@ -195,7 +197,7 @@ def tell(name: str, terms: Terms, verdict: Verdict) -> None:
 
 
 def check_pop3(said: list[framing.Line], given: Script) -> None:
-    """CAPA, STLS; USER and PASS; AUTH and its words."""
+    """CAPA, STLS; USER and PASS, or CAPA in the place of that; AUTH and its words."""
     user = encode(given.login.user)
     words = [line.pieces[0] for line in said]
     after_auth = False
@@ -208,7 +210,7 @@ def check_pop3(said: list[framing.Line], given: Script) -> None:
         elif after_auth and is_response(line):
             continue
         elif line == b"USER " + user:
-            assert words[at + 1 : at + 2] in ([], [b"PASS " + given.login.password])
+            assert words[at + 1 : at + 2] in ([], [b"CAPA"], [b"PASS " + given.login.password])
         else:
             assert line == b"PASS " + given.login.password
             assert words[at - 1] == b"USER " + user
@@ -286,6 +288,7 @@ COMMANDS = {"pop3": check_pop3, "imap4": check_imap4, "sieve": check_sieve}
 ANN = b"\3\3ann\6sesame"
 BREAKING = b"\3\6a\r\nb\0c\x08x\r\nQUIT"
 SCRAM = b"\x20\3\3ann\0\x0an,,n=a,r=x\2ab\2cd"
+COULD_BIND = SCRAM.replace(b"n,,", b"y,,")
 TARGETS = [
     Target(
         "server-pop3",
@@ -297,6 +300,11 @@ TARGETS = [
             b"\1" + ANN + b"+OK\r\n+OK\r\nSTLS\r\n.\r\n+OK\r\n" + BETWEEN + b"+OK\r\n",
             b"\0" + BREAKING + b"+OK\r\n" + BETWEEN + b"+OK\r\nSASL PLAIN\r\n.\r\n+OK\r\n",
             SCRAM + b"+OK\r\n" + BETWEEN + b"+OK\r\nSASL SCRAM-SHA-256\r\n.\r\n+ YQ==\r\n+OK\r\n",
+            COULD_BIND
+            + b"+OK\r\n"
+            + BETWEEN
+            + b"+OK\r\nSASL SCRAM-SHA-256 SCRAM-SHA-256-PLUS\r\n.\r\n",
+            b"\0" + ANN + b"+OK\r\n" + BETWEEN + b"-ERR\r\n+OK\r\nSASL PLAIN\r\n.\r\n+OK\r\n",
         ],
     ),
     Target(
@@ -324,6 +332,11 @@ TARGETS = [
             + b"* OK [CAPABILITY X] hi\r\n"
             + BETWEEN
             + b"* X {2}\r\na{3}\r\n+ go\r\n+ go\r\nflim07 OK\r\n",
+            b"\0"
+            + ANN
+            + b"* OK [CAPABILITY LOGINDISABLED AUTH=LOGIN] hi\r\n"
+            + BETWEEN
+            + b"+ go\r\n+ go\r\nflim07 OK in\r\n",
             SCRAM
             + b"* OK [CAPABILITY AUTH=SCRAM-SHA-256] hi\r\n"
             + BETWEEN

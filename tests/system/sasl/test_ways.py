@@ -1,0 +1,53 @@
+"""Real servers that have fewer ways to log in than others do: the test plays them."""
+
+import socket
+from functools import partial
+
+import pytest
+
+from support.dovecot_sasl import SECRET
+from support.processes import HOST
+from support.program import Options, Start
+from support.sasl_clients import CLIENTS, coded
+from support.scripted import ScriptedServer, read_line
+from system.sasl.conftest import LOUD, is_told
+
+pytestmark = pytest.mark.system
+PLAIN = coded(f"\0ann\0{SECRET}")
+# What is said to the real server, and what that answers; first comes its greeting.
+Part = list[tuple[bytes, bytes]]
+WITHOUT_USER: Part = [
+    (b"", b"+OK hi\r\n"),
+    (b"USER ann\r\n", b"-ERR what is that?\r\n"),
+    (b"CAPA\r\n", b"+OK\r\nSASL PLAIN\r\n.\r\n"),
+    (b"AUTH PLAIN %b\r\n" % PLAIN, b"+OK in\r\n"),
+]
+WITHOUT_LOGIN: Part = [
+    (b"", b"* OK [CAPABILITY IMAP4rev1 LOGINDISABLED AUTH=LOGIN] hi\r\n"),
+    (b"flim07 AUTHENTICATE LOGIN\r\n", b"+ VXNlcm5hbWU6\r\n"),
+    (coded("ann") + b"\r\n", b"+ UGFzc3dvcmQ6\r\n"),
+    (coded(SECRET) + b"\r\n", b"flim07 OK [CAPABILITY IMAP4rev1] in\r\n"),
+]
+
+
+def play(part: Part, heard: list[bytes], sock: socket.socket) -> None:
+    """Answer what is said."""
+    for expected, answer in part:
+        if expected:
+            heard.append(read_line(sock))
+        sock.sendall(answer)
+    read_line(sock)
+
+
+@pytest.mark.parametrize(("protocol", "part"), [("POP3", WITHOUT_USER), ("IMAP4", WITHOUT_LOGIN)])
+def test_there_is_a_way_in_where_the_usual_one_is_missing(
+    start: Start, protocol: str, part: Part
+) -> None:
+    heard: list[bytes] = []
+    with ScriptedServer() as server, server.serving(partial(play, part, heard)):
+        options: Options = {**LOUD, "outgoing_server": f"{HOST}:{server.port}"}
+        program = start(protocol, options)
+        with CLIENTS[protocol](program.port) as client:
+            assert client.log_in("ann", SECRET).accepted
+    assert heard == [expected for expected, _answer in part[1:]]
+    assert not is_told(program.log())
