@@ -381,6 +381,7 @@ UTF8 = Login("jürgen", "żółć".encode())
 UTF8_PLAIN = b64(sasl.say_plain(UTF8))
 LONG = Login("ann", b"x" * 600)
 LONG_PLAIN = b64(sasl.say_plain(LONG))
+TWO_WORDS = Login("ann lee", b"sesame")
 ODD, CONTROL = Login('a "n', rb"\%{3}"), Login("ann", b"\tx")
 TRIPS = [
     # Servers have little room for LOGIN and for PASS.
@@ -403,6 +404,10 @@ TRIPS = [
     ("pop3", ANN, [b"+OK\r\n", b"+OK\r\n", b"+OK\r\n"], [b"USER ann\r\n", b"PASS sesame\r\n"]),
     ("pop3", UTF8, [b"+OK\r\n", b"+OK\r\nSASL PLAIN\r\n.\r\n", b"+OK\r\n"], [b"CAPA\r\n", b"AUTH PLAIN %b\r\n" % UTF8_PLAIN]),
     ("pop3", UTF8, [b"+OK\r\n", b"-ERR\r\n", b"+OK\r\n", b"+OK\r\n"], [b"CAPA\r\n", "USER jürgen\r\n".encode(), "PASS żółć\r\n".encode()]),
+    # USER has one word.
+    ("pop3", TWO_WORDS, [b"+OK\r\n", b"+OK\r\nUSER\r\nSASL PLAIN\r\n.\r\n", b"+OK\r\n"], [b"CAPA\r\n", b"AUTH PLAIN %b\r\n" % b64(b"\0ann lee\0sesame")]),
+    ("pop3", TWO_WORDS, [b"+OK\r\n", b"+OK\r\nUSER\r\n.\r\n", b"+OK\r\n", b"+OK\r\n"], [b"CAPA\r\n", b"USER ann lee\r\n", b"PASS sesame\r\n"]),
+    ("pop3", ANN._replace(password=b"a b"), [b"+OK\r\n", b"+OK\r\n", b"+OK\r\n"], [b"USER ann\r\n", b"PASS a b\r\n"]),
     # A server that has no USER, or no LOGIN.
     ("pop3", ANN, [b"+OK\r\n", b"-ERR what\r\n", b"+OK\r\nSASL LOGIN PLAIN\r\n.\r\n", b"+OK\r\n"], [b"USER ann\r\n", b"CAPA\r\n", b"AUTH PLAIN %b\r\n" % PLAIN]),
     ("imap4", ANN, [IMAP % b"LITERAL+ SASL-IR LOGINDISABLED AUTH=LOGIN", b"+ VXNlcm5hbWU6\r\n", b"+ who knows\r\n", b"flim07 " + INSIDE], [b"flim07 AUTHENTICATE LOGIN\r\n", b64(b"ann") + b"\r\n", b64(b"sesame") + b"\r\n"]),

@@ -275,9 +275,10 @@ class ServerSide:
         if login.exchange is not None or login.authorisation is not None or BREAKING.search(said):
             return (yield from self._authenticate(login))
         is_long = len(said) > WORD_LIMIT and max(len(user), len(login.password)) > WORD_LIMIT
-        if not self.terms.compat and (is_long or not said.isascii()):
-            # RFC 6856 section 2 has them in ASCII alone, and what a command may hold is little.
-            # Where there is nothing better, they go as they are.
+        if not self.terms.compat and (is_long or b" " in user or not said.isascii()):
+            # RFC 6856 section 2 has them in ASCII alone, what a command may hold is little, and a
+            # name in two words is refused, by us as well. Where there is nothing better, they go
+            # as they are.
             answer = yield from self._authenticate(login)
             if answer != NO_SASL:
                 return answer

@@ -5,6 +5,7 @@ from functools import partial
 
 import pytest
 
+from support.dovecot import Dovecot
 from support.dovecot_sasl import SECRET
 from support.processes import HOST
 from support.program import Options, Start
@@ -51,3 +52,12 @@ def test_there_is_a_way_in_where_the_usual_one_is_missing(
             assert client.log_in("ann", SECRET).accepted
     assert heard == [expected for expected, _answer in part[1:]]
     assert not is_told(program.log())
+
+
+def test_a_name_in_two_words_goes_through_two_programs(start: Start, knower: Dovecot) -> None:
+    """USER would have two arguments then, which the second one refuses."""
+    far = start("POP3", {"outgoing_server": f"{HOST}:{knower.ports['pop3']}"})
+    near = start("POP3", {"outgoing_server": f"{HOST}:{far.port}"})
+    with CLIENTS["POP3"](near.port) as client:
+        assert client.authenticate("PLAIN", initial=coded(f"\0ann lee\0{SECRET}")).accepted
+        client.use()
