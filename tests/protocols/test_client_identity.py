@@ -297,6 +297,12 @@ SAID_ID = b"flim07 " + ID[:-1] + b' "name" "x")\r\n'
             XCLIENT + b'\r\nAUTHENTICATE "PLAIN" "AGFubgBzZXNhbWU="\r\n',
         ),
         (
+            b'"SASL" "PLAIN"\r\n"XCLIENT"\r\nOK\r\n',
+            [b"NO {5}\r\nhello\r\nOK\r\n"],
+            False,
+            XCLIENT + b'\r\nAUTHENTICATE "PLAIN" "AGFubgBzZXNhbWU="\r\n',
+        ),
+        (
             b'"SASL" "PLAIN"\r\nOK\r\n',
             [b"OK\r\n"],
             False,

@@ -272,6 +272,12 @@ def test_a_response_of_managesieve_may_have_several_literals(
     assert wire.take_unread() == b""
 
 
+def test_the_last_answer_of_managesieve_is_read_whole() -> None:
+    wire = Wire()
+    play(side("sieve", wire).leave(), wire, [b"OK {3}\r\nbye\r\n"])
+    assert wire.take_unread() == b""
+
+
 def greeted(greeting: bytes, **more: object) -> tuple[ServerSide, Wire]:
     """A server that has said its greeting, and announces nothing else."""
     wire = Wire()

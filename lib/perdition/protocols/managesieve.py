@@ -300,7 +300,7 @@ class ServerSide:
         introduced = self._introduce()
         self.wire.say(b'AUTHENTICATE "%b" %b' % (mechanism, first), secret=True)
         if introduced:
-            self.was_told = _is_ok((yield from self.wire.read_line(LINE_LIMIT)))
+            self.was_told = _is_ok((yield from self._response()))
         return (yield from self._outcome())
 
     def respond(self, response: bytes | None) -> Talk[Verdict | Challenge]:
@@ -339,7 +339,7 @@ class ServerSide:
 
     def leave(self) -> Talk[None]:
         self.wire.say(b"LOGOUT")
-        yield from self.wire.read_line(LINE_LIMIT)
+        yield from self._response()
 
     def _is_ours(self, greeting: bytes) -> bool:
         """Whether the real server is a proxy with our configuration: we would go in a circle."""

@@ -1,4 +1,4 @@
-"""Real servers that have fewer ways to log in than others do: the test plays them."""
+"""Real servers that take log-ins not quite as others do: the test plays them."""
 
 import socket
 from functools import partial
@@ -31,6 +31,14 @@ WITHOUT_LOGIN: Part = [
 ]
 
 
+# Who the client is, it does not want to know.
+WITH_LITERALS: Part = [
+    (b"", b'"SASL" "PLAIN"\r\n"XCLIENT"\r\nOK {2}\r\nhi\r\n'),
+    (b"XCLIENT ", b"NO {5}\r\nhello\r\n"),
+    (b'AUTHENTICATE "PLAIN" "%b"\r\n' % PLAIN, b'OK "in"\r\n'),
+]
+
+
 def play(part: Part, heard: list[bytes], sock: socket.socket) -> None:
     """Answer what is said."""
     for expected, answer in part:
@@ -40,17 +48,23 @@ def play(part: Part, heard: list[bytes], sock: socket.socket) -> None:
     read_line(sock)
 
 
-@pytest.mark.parametrize(("protocol", "part"), [("POP3", WITHOUT_USER), ("IMAP4", WITHOUT_LOGIN)])
-def test_there_is_a_way_in_where_the_usual_one_is_missing(
-    start: Start, protocol: str, part: Part
-) -> None:
+@pytest.mark.parametrize(
+    ("protocol", "part", "more"),
+    [
+        ("POP3", WITHOUT_USER, {}),
+        ("IMAP4", WITHOUT_LOGIN, {}),
+        ("MANAGESIEVE", WITH_LITERALS, {"outgoing_client_identity": "xclient"}),
+    ],
+)
+def test_there_is_a_way_in(start: Start, protocol: str, part: Part, more: Options) -> None:
     heard: list[bytes] = []
     with ScriptedServer() as server, server.serving(partial(play, part, heard)):
-        options: Options = {**LOUD, "outgoing_server": f"{HOST}:{server.port}"}
+        options: Options = {**LOUD, **more, "outgoing_server": f"{HOST}:{server.port}"}
         program = start(protocol, options)
         with CLIENTS[protocol](program.port) as client:
             assert client.log_in("ann", SECRET).accepted
-    assert heard == [expected for expected, _answer in part[1:]]
+    for line, (expected, _answer) in zip(heard, part[1:], strict=True):
+        assert line.startswith(expected)
     assert not is_told(program.log())
 
 
