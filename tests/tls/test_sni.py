@@ -119,6 +119,27 @@ def test_a_name_has_rsa_and_ecdsa_side_by_side(listening, folder, rsa_key, name)
     assert "no shared cipher" in certificate_of(on, None, RSA)
 
 
+@pytest.mark.parametrize("first", ["exact", "star"])
+def test_a_name_has_the_other_kind_of_key_from_the_star_that_covers_it(
+    listening, folder, rsa_key, first
+):
+    files = {"exact": ("exact", ["a.example.org"]), "star": ("star", ["*.example.org"], rsa_key)}
+    path = folder(**files)
+    last = {"exact": "star", "star": "exact"}[first]
+    on = listening(sni_certs=(str(path / f"{first}.pem"), str(path / f"{last}.pem")))
+    assert certificate_of(on, "a.example.org", ECDSA) == ("exact", ECDSA)
+    assert certificate_of(on, "a.example.org", RSA) == ("star", RSA)
+    assert certificate_of(on, "b.example.org", RSA) == ("star", RSA)
+    # Nothing comes to a star from one of the names below it.
+    assert "no shared cipher" in certificate_of(on, "b.example.org", ECDSA)
+
+
+def test_of_the_same_kind_the_certificate_of_the_name_counts(listening, folder):
+    on = listening(sni_certs=(str(folder(**NAMED)),))
+    for name, shown in (("a.example.org", "one"), ("c.example.org", "star")):
+        assert certificate_of(on, name, ECDSA) == (shown, ECDSA)
+
+
 def test_the_default_has_both_kinds_too_and_its_chain_with_each(listening, pki, folder, rsa_key):
     files = {"r": ("r", ["mail.example.org", "127.0.0.1"], rsa_key)}
     on = listening(

@@ -121,6 +121,10 @@ def choose(first: Own, others: Sequence[Own]) -> Choice:
         for name in each.names:
             if by_name.setdefault(name, {}).setdefault(each.kind, each) is each:
                 used.add(each)
+    for name, kinds in by_name.items():
+        # Clients that know another kind of key alone get that of the star.
+        for kind, each in by_name.get(star_for(name), {}).items():
+            kinds.setdefault(kind, each)
     default = {first.kind: first}
     for each in others:
         if first.names and first.names <= each.names:
@@ -138,6 +142,12 @@ def choose(first: Own, others: Sequence[Own]) -> Choice:
     )
 
 
+def star_for(name: str) -> str:
+    """The name with a star for its first label that covers another one; itself if there is none."""
+    _first, _dot, rest = name.partition(".")
+    return f"*.{rest}" if "." in rest else name
+
+
 class ByName:
     """Gives the context of the name that a client asks for.
 
@@ -153,9 +163,7 @@ class ByName:
         name = name.lower().rstrip(".")
         found = self._contexts.get(name)
         if found is None:
-            _first, dot, rest = name.partition(".")
-            if dot and "." in rest:
-                found = self._contexts.get(f"*.{rest}")
+            found = self._contexts.get(star_for(name))
         return found
 
 
