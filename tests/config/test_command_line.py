@@ -358,6 +358,18 @@ def test_external_with_certificates_that_name_users_is_not(mode: str) -> None:
     assert not line("--sasl_mechanisms", "EXTERNAL", *MASTER, *arguments).warnings
 
 
+@pytest.mark.parametrize("mechanisms", ["EXTERNAL", "PLAIN,XOAUTH2", ""])
+def test_mechanisms_that_2_2_does_not_have_are_warned_of(mechanisms: str) -> None:
+    (warning,) = line("--sasl_mechanisms", mechanisms, "--compat", "2.2").warnings
+    assert warning == "command line: sasl_mechanisms: has no effect with compat 2.2"
+    assert not line("--sasl_mechanisms", "PLAIN,LOGIN", "--compat", "2.2").warnings
+
+
+def test_a_mechanism_that_is_named_twice_is_announced_once() -> None:
+    found = options("--sasl_mechanisms", "LOGIN,PLAIN,plain login")
+    assert found.sasl_mechanisms == ("LOGIN", "PLAIN")
+
+
 def test_sslv3_is_accepted_with_a_warning() -> None:
     loaded = line("--ssl_listen_min_proto_version", "SSLv3")
     assert loaded.options.ssl_listen_min_proto_version == "sslv3"

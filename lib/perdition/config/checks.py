@@ -169,6 +169,9 @@ def without_effect(options: Options, given: Level) -> Iterator[str]:
     for name, needed in NEEDS.items():
         if not is_default(options, name) and is_default(options, needed):
             yield f"{given[name].where}: {name}: has no effect without {needed}"
+    if options.compat and not is_default(options, "sasl_mechanisms"):
+        where = given["sasl_mechanisms"].where
+        yield f"{where}: sasl_mechanisms: has no effect with compat {options.compat}"
     mode = options.effective_ssl_mode
     if not (mode.ssl_listen or mode.tls_listen):
         for name in NEED_TLS:

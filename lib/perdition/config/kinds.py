@@ -237,12 +237,12 @@ def parse_pid_file(text: str) -> str:
 
 
 def parse_mechanisms(text: str) -> tuple[str, ...]:
-    """Read names of SASL mechanisms, with commas or blanks between them."""
-    names = tuple(text.upper().replace(",", " ").split())
+    """Read names of SASL mechanisms, with commas or blanks between them; each counts once."""
+    names = dict.fromkeys(text.upper().replace(",", " ").split())
     for name in names:
         if name not in MECHANISMS:
             raise BadValue(one_of(MECHANISMS), name)
-    return names
+    return tuple(names)
 
 
 def parse_optional_word(words: Sequence[str], text: str) -> str:
