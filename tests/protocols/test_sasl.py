@@ -387,6 +387,8 @@ TRIPS = [
     # Servers have little room for LOGIN and for PASS.
     ("imap4", LONG, [IMAP % b"LITERAL+ AUTH=PLAIN SASL-IR", b"flim07 " + INSIDE], [b"flim07 AUTHENTICATE PLAIN %b\r\n" % LONG_PLAIN]),
     ("pop3", LONG, [b"+OK\r\n", b"+OK\r\nSASL PLAIN\r\n.\r\n", b"+ \r\n", b"+OK\r\n"], [b"CAPA\r\n", b"AUTH PLAIN\r\n", LONG_PLAIN + b"\r\n"]),
+    ("pop3", LONG, [b"+OK\r\n", b"+OK\r\nSASL PLAIN\r\n.\r\n", b"+ go ahead\r\n", b"+OK\r\n"], [b"CAPA\r\n", b"AUTH PLAIN\r\n", LONG_PLAIN + b"\r\n"]),
+    ("imap4", UTF8, [IMAP % b"AUTH=PLAIN", b"+ go ahead\r\n", b"flim07 " + INSIDE], [b"flim07 AUTHENTICATE PLAIN\r\n", UTF8_PLAIN + b"\r\n"]),
     ("pop3", LONG, [b"+OK\r\n", b"-ERR\r\n", b"+OK\r\n", b"+OK\r\n"], [b"CAPA\r\n", b"USER ann\r\n", b"PASS " + LONG.password + b"\r\n"]),
     ("imap4", ANN, [IMAP % b"LITERAL+", b"flim07 " + INSIDE], [b"flim07 LOGIN {3+}\r\nann {6+}\r\nsesame\r\n"]),
     ("imap4", ANN, [IMAP % b"LITERAL+ AUTH=PLAIN SASL-IR", b"flim07 " + INSIDE], [b"flim07 LOGIN {3+}\r\nann {6+}\r\nsesame\r\n"]),

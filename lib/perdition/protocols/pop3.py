@@ -39,6 +39,8 @@ WORD_LIMIT = COMMAND_LIMIT - len(b"PASS \r\n")
 NAME = re.compile(rb"[^ \0]+")
 # What USER and PASS cannot say.
 BREAKING = re.compile(rb"[\0\r\n]")
+# continue-req = "+" SP [base64] CRLF; the blank may be missing where nothing follows
+CHALLENGE = re.compile(rb"\+(?: |$)")
 # Dovecot's word for it, in the greetings of those who take XCLIENT from us.
 XCLIENT_CODE = b"[XCLIENT] "
 XCLIENT = "XCLIENT ADDR PORT SESSION TTL"
@@ -326,16 +328,17 @@ class ServerSide:
         if introduced:
             self.was_told = _is_ok((yield from self.wire.read_line(LINE_LIMIT)))
         if not is_short:
-            answer = yield from self._outcome()
-            if isinstance(answer, Verdict):
-                return answer
+            line = yield from self.wire.read_line(LINE_LIMIT)
+            if not CHALLENGE.match(line):
+                return self._verdict(line)
+            # RFC 5034 section 4 has nothing behind the plus; some say there what they wait for.
             self.wire.say(first, secret=True)
         return (yield from self._outcome())
 
     def _outcome(self) -> Talk[Verdict | Challenge]:
         """The next word of the server in AUTH."""
         line = yield from self.wire.read_line(LINE_LIMIT)
-        if line == b"+" or line.startswith(b"+ "):
+        if CHALLENGE.match(line):
             return sasl.challenge(line[2:])
         return self._verdict(line)
 

@@ -23,6 +23,13 @@ WITHOUT_USER: Part = [
     (b"CAPA\r\n", b"+OK\r\nSASL PLAIN\r\n.\r\n"),
     (b"AUTH PLAIN %b\r\n" % PLAIN, b"+OK in\r\n"),
 ]
+LONG = "x" * 300
+WITH_WORDS: Part = [
+    (b"", b"+OK hi\r\n"),
+    (b"CAPA\r\n", b"+OK\r\nUSER\r\nSASL PLAIN\r\n.\r\n"),
+    (b"AUTH PLAIN\r\n", b"+ go ahead\r\n"),
+    (coded(f"\0ann\0{LONG}") + b"\r\n", b"+OK in\r\n"),
+]
 WITHOUT_LOGIN: Part = [
     (b"", b"* OK [CAPABILITY IMAP4rev1 LOGINDISABLED AUTH=LOGIN] hi\r\n"),
     (b"flim07 AUTHENTICATE LOGIN\r\n", b"+ VXNlcm5hbWU6\r\n"),
@@ -49,23 +56,27 @@ def play(part: Part, heard: list[bytes], sock: socket.socket) -> None:
 
 
 @pytest.mark.parametrize(
-    ("protocol", "part", "more"),
+    ("protocol", "part", "secret", "more"),
     [
-        ("POP3", WITHOUT_USER, {}),
-        ("IMAP4", WITHOUT_LOGIN, {}),
-        ("MANAGESIEVE", WITH_LITERALS, {"outgoing_client_identity": "xclient"}),
+        ("POP3", WITHOUT_USER, SECRET, {}),
+        ("POP3", WITH_WORDS, LONG, {}),
+        ("IMAP4", WITHOUT_LOGIN, SECRET, {}),
+        ("MANAGESIEVE", WITH_LITERALS, SECRET, {"outgoing_client_identity": "xclient"}),
     ],
 )
-def test_there_is_a_way_in(start: Start, protocol: str, part: Part, more: Options) -> None:
+def test_there_is_a_way_in(
+    start: Start, protocol: str, part: Part, secret: str, more: Options
+) -> None:
     heard: list[bytes] = []
     with ScriptedServer() as server, server.serving(partial(play, part, heard)):
         options: Options = {**LOUD, **more, "outgoing_server": f"{HOST}:{server.port}"}
         program = start(protocol, options)
         with CLIENTS[protocol](program.port) as client:
-            assert client.log_in("ann", SECRET).accepted
+            assert client.log_in("ann", secret).accepted
     for line, (expected, _answer) in zip(heard, part[1:], strict=True):
         assert line.startswith(expected)
     assert not is_told(program.log())
+    assert LONG not in program.log()
 
 
 def test_a_name_in_two_words_goes_through_two_programs(start: Start, knower: Dovecot) -> None:
