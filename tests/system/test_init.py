@@ -55,6 +55,7 @@ class Site:
         self.default.write_text("\n".join(lines) + "\n")
         script = (ROOT / "init/perdition").read_text()
         for old, new in {
+            "DAEMON=/usr/sbin/perdition": f"DAEMON={sbin}/perdition",
             "SBIN=/usr/sbin": f"SBIN={sbin}",
             "RUN=/var/run": f"RUN={self.run}",
             "/etc/default/perdition": str(self.default),
@@ -71,10 +72,11 @@ class Site:
     def pid(self, service: str) -> int:
         return int(self.pid_file(SERVICES[service]).read_text())
 
-    def do(self, verb: str, status: int = 0) -> str:
+    def do(self, verb: str, status: int = 0, **environment: str) -> str:
         """Call the script; what it says."""
         done = subprocess.run(
             ["/bin/sh", self.script, verb],
+            env=os.environ | environment,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -188,6 +190,29 @@ def test_nothing_is_done_unless_it_is_wanted(site: Site) -> None:
     assert site.do("start") == ""
     assert not any(site.serves(service) for service in WANTED)
     assert site.do("nonsense") == ""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "environment"),
+    [
+        ("POP3=yes", "POP3=", {}),
+        ("POP3=yes", "", {}),
+        ("RUN_PERDITION=yes", "", {"RUN_PERDITION": "yes"}),
+        ("POP3=yes", "POP3=yes\nset -e", {}),
+        ("-f /dev/null", "-f $(dirname $DAEMON)/../$NAME.conf", {}),
+        ("POP3=yes", "POP3=yes\nRUN=yes SBIN=/nowhere SCRIPT=another STOPPED=yes", {}),
+    ],
+)
+def test_the_sites_file_means_what_it_meant(
+    site: Site, old: str, new: str, environment: dict[str, str]
+) -> None:
+    (site.folder / "perdition.conf").touch()
+    text = site.default.read_text()
+    site.default.write_text(re.sub(f"^{old}$" if "=" in old else old, new, text, flags=re.M))
+    site.do("start", **environment)
+    assert all(site.serves(service) for service in WANTED)
+    site.do("stop", **environment)
+    assert not any(site.serves(service) for service in WANTED)
 
 
 def test_other_words_are_not_known(site: Site) -> None:

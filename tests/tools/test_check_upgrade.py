@@ -40,7 +40,7 @@ def test_all_services_of_the_init_script_are_looked_at(
 ) -> None:
     (etc / "default/perdition").write_text(
         "# POP3S=yes\nRUN_PERDITION=yes # really\nFLAGS='--timeout 40'\nPOP3=no\nPOP3S=no\n"
-        'IMAP4S="yes"\nIMAP4S_FLAGS="-t 5 --connection_limit 3"\nMANAGESIEVE=\n'
+        'IMAP4S="yes"\nIMAP4S_FLAGS="-t 5 --connection_limit 3"\nMANAGESIEVE=no\n'
     )
     assert told(etc, capsys, conf="outgoing_server main\n") == [
         "perdition.imap4 --timeout 40",
@@ -51,6 +51,23 @@ def test_all_services_of_the_init_script_are_looked_at(
         "for old peers set it to tlsv1",
         "  connection_limit: 2.2 ended when it was reached; now the surplus connection is closed",
     ]
+
+
+def test_what_is_empty_is_the_init_scripts_default(
+    etc: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    default, conf = etc / "default/perdition", etc / "perdition/perdition.conf"
+    monkeypatch.setenv("POP3", "no")
+    monkeypatch.setenv("FLAGS", "--quiet")
+    default.write_text("RUN_PERDITION=yes\nPOP3=\nPOP3S=no IMAP4S=no MANAGESIEVE=no\n")
+    assert told(etc, capsys, conf="map_library ''\n") == ["perdition.pop3", "perdition.imap4"]
+    default.write_text("RUN_PERDITION=\nPOP3=yes\n")
+    assert told(etc, capsys) == ["perdition"]
+    text = f'RUN_PERDITION=yes\nIMAP4S=no MANAGESIEVE=no\nFLAGS="-f {conf.parent}/$NAME.conf"\n'
+    default.write_text(
+        text + "[ $1 = stop ] || POP3S=no IMAP4=no\n[ $DAEMON = /usr/sbin/perdition ] || POP3=no\n"
+    )
+    assert told(etc, capsys)[0] == f"perdition.pop3 -f {conf}"
 
 
 def test_a_site_that_starts_nothing_is_looked_at_by_its_file(

@@ -34,13 +34,17 @@ SERVICES = {
     "IMAP4S": "perdition.imaps",
     "MANAGESIEVE": "perdition.managesieve",
 }
-# The file is a script for the shell, as which the init script reads it.
+# The file is a script for the shell, as which the init script reads it: with these names, and with
+# these defaults in the place of what is empty afterwards.
 READ_DEFAULT = """
-RUN_PERDITION=no FLAGS= POP3=yes POP3S=yes IMAP4=yes IMAP4S=yes MANAGESIEVE=yes
-. "$1" >/dev/null
-shift
+PATH=/sbin:/usr/sbin:/bin:/usr/bin NAME=perdition DAEMON=/usr/sbin/perdition
+. "$2" >/dev/null
+shift 2
+: "${RUN_PERDITION:=no}"
+: "${POP3:=yes}" "${POP3S:=yes}" "${IMAP4:=yes}" "${IMAP4S:=yes}" "${MANAGESIEVE:=yes}"
 for name; do eval "printf '%s\\0' \\"\\$$name\\""; done
 """
+INIT_SCRIPT = "/etc/init.d/perdition"
 DEFAULT_SECONDS = 10
 # 2.2 takes them from the file although the command line has them (options.md section 2).
 FILE_WON = ("bind_address", "outgoing_server", "query_key")
@@ -105,7 +109,9 @@ def started(default: Path) -> list[tuple[str, list[str]]]:
         names += [each, f"{each}_FLAGS"]
     try:
         done = subprocess.run(  # noqa: S603 - as the init script does it
-            ["/bin/sh", "-c", READ_DEFAULT, "sh", str(default.absolute()), *names],
+            ["/bin/sh", "-c", READ_DEFAULT, INIT_SCRIPT, "start", str(default.absolute()), *names],
+            # The machine's start has nothing in it, whoever asks here.
+            env={},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=DEFAULT_SECONDS,
