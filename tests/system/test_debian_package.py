@@ -296,6 +296,33 @@ def test_an_upgrade_starts_those_alone_that_ran(site: Site) -> None:
     site.do("start")
 
 
+@pytest.mark.parametrize("command", [("chmod", "a-x"), ("rm",)])
+def test_what_ran_before_an_upgrade_is_forgotten_without_a_script_too(
+    site: Site, command: tuple[str, ...]
+) -> None:
+    site.configure()
+    site.do("start")
+    site.run("sh", "-c", f"kill {site.pid('POP3')}")
+    site.run(*command, SCRIPT)
+    site.install()
+    assert not list(site.path("/run").glob("perdition.*-*"))
+
+
+def test_what_ran_before_an_upgrade_that_broke_off_is_nobodys_later(site: Site) -> None:
+    site.configure()
+    site.install()
+    for name in "was-running", "start-only":
+        site.write(f"/run/perdition.{name}", f"{NAMES['IMAP4']}\n")
+    site.install()
+    assert not list(site.path("/run").glob("perdition.*-*"))
+    site.do("stop")
+    # Not set up yet, with the package's scripts that have not come to their end.
+    site.write("/run/perdition.was-running", f"{NAMES['IMAP4']}\n")
+    site.do("start")
+    site.run("dpkg", "--purge", "perdition-ldap", "perdition")
+    assert not list(site.path("/run").glob("perdition*"))
+
+
 def test_removed_and_ours_installed_it_serves_as_before(site: Site) -> None:
     site.configure()
     site.do("start")

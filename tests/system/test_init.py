@@ -200,7 +200,7 @@ def test_nothing_is_done_unless_it_is_wanted(site: Site) -> None:
         ("RUN_PERDITION=yes", "", {"RUN_PERDITION": "yes"}),
         ("POP3=yes", "POP3=yes\nset -e", {}),
         ("-f /dev/null", "-f $(dirname $DAEMON)/../$NAME.conf", {}),
-        ("POP3=yes", "POP3=yes\nRUN=yes SBIN=/nowhere SCRIPT=another STOPPED=yes", {}),
+        ("POP3=yes", "POP3=yes\nRUN=yes SBIN=/nowhere SCRIPT=another ONLY=yes", {}),
     ],
 )
 def test_the_sites_file_means_what_it_meant(
