@@ -3,16 +3,21 @@
 import contextlib
 import itertools
 import ssl
+import subprocess
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from support.certificates import Pki
+from support.debian_machine import install_base, require_machines
+from support.debian_site import NAMES, Site
 from support.dovecot import Dovecot
-from support.processes import HOST
-from support.program import NONE, Options, Perdition, Start
+from support.processes import HOST, free_port, lacking, require
+from support.program import NONE, ROOT, Options, Perdition, Start
 
+BUILD_SECONDS = 600
 Routes = Callable[[str], Options]
 
 
@@ -87,3 +92,40 @@ def start(tmp_path: Path) -> Iterator[Start]:
             return stack.enter_context(program)
 
         yield starter
+
+
+@pytest.fixture(scope="session")
+def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where our packages are."""
+    for program in ("dpkg-buildpackage", "dh", "pybuild"):
+        require(program)
+    folder = tmp_path_factory.mktemp("deb")
+    done = subprocess.run(
+        ["make", "deb", f"DEB_BUILD={folder}/build", f"DIST={folder}/dist"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=BUILD_SECONDS,
+        check=False,
+    )
+    if "Unmet build dependencies" in done.stderr:
+        lacking(done.stderr)
+    assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-5000:]
+    return folder / "dist"
+
+
+@pytest.fixture(scope="session")
+def base() -> Iterator[Path]:
+    """A Debian with the original."""
+    require_machines()
+    # Not one of pytest's, which are kept for a while: it is large.
+    with tempfile.TemporaryDirectory(prefix="debian-") as folder:
+        install_base(Path(folder) / "base")
+        yield Path(folder) / "base"
+
+
+@pytest.fixture
+def site(base: Path, packages: Path, dovecot: Dovecot) -> Iterator[Site]:
+    with contextlib.ExitStack() as stack:
+        ports = {each: stack.enter_context(free_port()) for each in NAMES}
+        yield stack.enter_context(Site(base, packages, ports, dovecot.ports))

@@ -2,204 +2,24 @@
 
 import os
 import re
-import socket
 import subprocess
-import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
 import perdition
-from support.debian_machine import Machine, install_base, require_machines
-from support.dovecot import PASSWORD, Dovecot
-from support.processes import HOST, free_port, is_listening, lacking, require, wait_until
-from support.program import ROOT
-from support.scripted import read_line
+from support.debian_site import CONF, DEFAULT, NAMES, POPMAP, SCRIPT, SECONDS, Site
+from support.dovecot import Dovecot
+from support.processes import lacking, require, wait_until
 
-BUILD_SECONDS = 600
-SECONDS = 60
-SCRIPT = "/etc/init.d/perdition"
-NAMES = {"IMAP4": "perdition.imap4", "POP3": "perdition.pop3"}
+LINT_SECONDS = 600
 PROGRAMS = {
     *(f"/usr/sbin/perdition{each}" for each in ("", ".imap4", ".imap4s", ".imaps")),
     *(f"/usr/sbin/perdition{each}" for each in (".pop3", ".pop3s", ".managesieve")),
     *("/usr/bin/makegdbm", "/usr/bin/makebdb"),
 }
 STORES = ("ldap", "mysql", "odbc", "postgresql")
-# What a client says, and how the last line of the answer begins.
-IMAP = (
-    ("", "* OK"),
-    ("a CAPABILITY", "a OK"),
-    ("b LOGIN ann wrong", "b NO"),
-    (f"c LOGIN ann {PASSWORD}", "c OK"),
-    ("d EXAMINE INBOX", "d OK"),
-    ("e FETCH 1 BODY[]", "e OK"),
-    ("f LOGOUT", "f OK"),
-)
-POP3 = (
-    ("", "+OK"),
-    ("CAPA", "."),
-    ("USER bob", "+OK"),
-    ("PASS wrong", "-ERR"),
-    ("USER bob", "+OK"),
-    (f"PASS {PASSWORD}", "+OK"),
-    ("STAT", "+OK"),
-    ("RETR 1", "."),
-    ("QUIT", "+OK"),
-)
-SAYS = {"IMAP4": IMAP, "POP3": POP3}
 LETTER = b"Subject: greetings\r\n\r\nDear Ann, dear Bob\r\n"
-POPMAP = "/etc/perdition/popmap"
-CONF = "/etc/perdition/perdition.conf"
-DEFAULT = "/etc/default/perdition"
-
-
-# How long it took, and what the original calls its tag of a session.
-SOMETHING = re.compile(r"[(][0-9.]+ [+].* secs[)]|(?<= )[0-9a-f]{8}$")
-
-
-class Heard(NamedTuple):
-    """What a session was to the client, and in the log; with what is different each time left out."""
-
-    transcript: list[str]
-    log: list[str]
-
-
-@pytest.fixture(scope="module")
-def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where our packages are."""
-    for program in ("dpkg-buildpackage", "dh", "pybuild"):
-        require(program)
-    folder = tmp_path_factory.mktemp("deb")
-    done = subprocess.run(
-        ["make", "deb", f"DEB_BUILD={folder}/build", f"DIST={folder}/dist"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=BUILD_SECONDS,
-        check=False,
-    )
-    if "Unmet build dependencies" in done.stderr:
-        lacking(done.stderr)
-    assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-5000:]
-    return folder / "dist"
-
-
-@pytest.fixture(scope="module")
-def base() -> Iterator[Path]:
-    """A Debian with the original."""
-    require_machines()
-    # Not one of pytest's, which are kept for a while: it is large.
-    with tempfile.TemporaryDirectory(prefix="debian-") as folder:
-        install_base(Path(folder) / "base")
-        yield Path(folder) / "base"
-
-
-class Site(Machine):
-    """A machine whose administrator wants IMAP4 and POP3, with users in a GDBM file."""
-
-    def __init__(
-        self, base: Path, packages: Path, ports: Mapping[str, int], real: Mapping[str, int]
-    ) -> None:
-        super().__init__(base)
-        self._packages = packages
-        self.ports = ports
-        self._real = real
-
-    def configure(self) -> None:
-        self.write(CONF, "# The site's own\nlog_facility local5\nno_lookup\n")
-        self.write(POPMAP, f"ann:{HOST}:{self._real['imap']}\nbob:{HOST}:{self._real['pop3']}\n")
-        self.run("make", "--silent", "--directory=/etc/perdition")
-        lines = ["# The site's own", "RUN_PERDITION=yes", "POP3S=no", "IMAP4S=no", "MANAGESIEVE=no"]
-        lines += [f'{each}_FLAGS="-b {HOST}:{port}"' for each, port in self.ports.items()]
-        self.write(DEFAULT, "\n".join(lines) + "\n")
-
-    def install(self) -> str:
-        """Install ours as an administrator would who keeps what has been changed."""
-        names = []
-        for path in self._packages.glob("perdition*.deb"):
-            if path.name.startswith(("perdition_", "perdition-ldap_")):
-                names.append(f"/tmp/{path.name}")
-                self.path(names[-1]).write_bytes(path.read_bytes())
-        assert len(names) == 2
-        return self.run("dpkg", "--force-confdef", "--force-confold", "--install", *names)
-
-    def do(self, verb: str, status: int = 0) -> str:
-        """Call the init script; the original returns before it listens, so we wait for that."""
-        told = self.run(SCRIPT, verb, status=status)
-        if verb in {"start", "restart"}:
-            self.wait_serving()
-        return told
-
-    def wait_serving(self) -> None:
-        wait_until(lambda: all(map(self.serves, NAMES)), SECONDS, "both protocols are served")
-
-    def serves(self, protocol: str) -> bool:
-        return is_listening(self.ports[protocol])
-
-    def serves_nothing(self) -> bool:
-        return not any(map(self.serves, NAMES))
-
-    def pid_file(self, protocol: str) -> str:
-        name = NAMES[protocol]
-        return f"/run/{name}/{name}.pid"
-
-    def pid(self, protocol: str) -> str:
-        """The number of its daemon, on that machine."""
-        return self.path(self.pid_file(protocol)).read_text()
-
-    def executable(self, protocol: str) -> str:
-        return self.run("readlink", f"/proc/{self.pid(protocol)}/exe").strip()
-
-    def heard(self, protocol: str) -> Heard:
-        """Hold a session."""
-        self.logged()
-        transcript = []
-        with socket.create_connection((HOST, self.ports[protocol]), SECONDS) as sock:
-            ours = sock.getsockname()[1]
-            for command, last in SAYS[protocol]:
-                if command:
-                    sock.sendall(f"{command}\r\n".encode())
-                    transcript.append(f"C: {command}")
-                line = ""
-                while not line.startswith(last):
-                    line = read_line(sock).decode().removesuffix("\r\n")
-                    transcript.append(f"S: {SOMETHING.sub('...', line)}")
-            assert sock.recv(1) == b""
-        log: list[str] = []
-
-        def is_closed() -> bool:
-            log.extend(self.logged())
-            return any(": Clos" in line for line in log)
-
-        wait_until(is_closed, SECONDS, "the end of the session is logged")
-        found = [re.fullmatch(r"(<\d+>)[A-Z].{14} (\S+)\[\d+\]: (.*)\n?\0?", each) for each in log]
-        lines = ["{} {} {}".format(*each.groups()) for each in found if each]
-        assert len(lines) == len(log), log
-        # A daemon serves before it says that it listens.
-        lines = [each for each in lines if "Listening with" not in each]
-        # Dovecot says how long it took in more or fewer octets.
-        lines = [re.sub(r"(?<= sent=)\d+$", "...", each) for each in lines]
-        return Heard(transcript, [each.replace(f":{ours}", ":PORT") for each in lines])
-
-    def files(self) -> dict[str, str]:
-        """The files there are, with what tells that they have changed; not those of dpkg itself."""
-        left_out = ["/proc", "/dev", "/tmp", "/var/lib/dpkg", "/var/log", "/var/cache"]
-        pruned = " -o ".join(f"-path {each}" for each in left_out)
-        told = self.run(
-            "sh", "-c", f"find / -xdev \\( {pruned} \\) -prune -o -printf '%p\\t%y %m %U %G %l\\n'"
-        )
-        return dict(line.split("\t") for line in told.splitlines())
-
-
-@pytest.fixture
-def site(base: Path, packages: Path, dovecot: Dovecot) -> Iterator[Site]:
-    with ExitStack() as stack:
-        ports = {each: stack.enter_context(free_port()) for each in NAMES}
-        yield stack.enter_context(Site(base, packages, ports, dovecot.ports))
 
 
 def test_lintian_finds_nothing(packages: Path) -> None:
@@ -210,7 +30,7 @@ def test_lintian_finds_nothing(packages: Path) -> None:
         stderr=subprocess.STDOUT,
         text=True,
         check=False,
-        timeout=BUILD_SECONDS,
+        timeout=LINT_SECONDS,
     )
     assert (done.returncode, done.stdout) == (0, "")
 
