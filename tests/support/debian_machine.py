@@ -32,6 +32,12 @@ INCLUDED = (
     ),
     *("python3-daemon", "python3-ldap", "python3-setproctitle", "python3-tqdm"),
 )
+# Where a machine has the original's packages, to install them again.
+ORIGINALS = "/var/cache/perdition"
+FETCH = (
+    f'mkdir "$1{ORIGINALS}" && cd "$1{ORIGINALS}" && '
+    'APT_CONFIG="$MMDEBSTRAP_APT_CONFIG" apt-get download perdition'
+)
 INSTALL_SECONDS = 600
 COMMAND_SECONDS = 300
 NAMESPACES = ("--mount", "--pid", "--fork", "--kill-child")
@@ -73,6 +79,7 @@ def install_base(folder: Path) -> None:
         [
             *(require("mmdebstrap"), "--mode=root", "--variant=essential"),
             *("--dpkgopt=force-unsafe-io", f"--include={','.join(INCLUDED)}"),
+            f"--customize-hook={FETCH}",
             *(SUITE, str(folder), MIRROR),
         ],
         capture_output=True,

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from support.debian_machine import Machine
+from support.debian_machine import ORIGINALS, Machine
 from support.dovecot import PASSWORD
 from support.processes import HOST, is_listening, wait_until
 from support.scripted import read_line
@@ -79,6 +79,14 @@ class Site(Machine):
                 names.append(f"/tmp/{path.name}")
                 self.path(names[-1]).write_bytes(path.read_bytes())
         assert len(names) == 2
+        return self._dpkg_install(*names)
+
+    def install_original(self) -> str:
+        """Install the original again, and nothing of it but the program."""
+        (deb,) = self.path(ORIGINALS).iterdir()
+        return self._dpkg_install(f"{ORIGINALS}/{deb.name}")
+
+    def _dpkg_install(self, *names: str) -> str:
         return self.run("dpkg", "--force-confdef", "--force-confold", "--install", *names)
 
     def do(self, verb: str, status: int = 0) -> str:

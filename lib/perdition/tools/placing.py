@@ -2,6 +2,8 @@
 
 What was put there is on record, each with a digest. A file that differs from what is to be put is
 replaced only if the record, or that of Debian's package, knows it; else the new one goes beside it.
+What dpkg has on its list is there again afterwards: it would take a file that is gone for one that
+the operator does not want, and install the package without it.
 """
 
 import hashlib
@@ -9,11 +11,17 @@ import os
 import re
 import stat
 import tempfile
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 RECORD = PurePosixPath("/var/lib/perdition/installed")
 RECORD_LINE = re.compile(r"([0-9a-f]{64})  (/.+)")
+# Before the name of a file of Debian's that was replaced: it is kept beside the record.
+REPLACED = "replaced"
+# The configuration files of packages, also of those that are removed and not purged, with MD5 sums.
+DPKG = PurePosixPath("/var/lib/dpkg/status")
+CONFFILE = re.compile(r"^ (/\S+) (\S+)", re.MULTILINE)
 # Behind the name of a file that was changed, for the one that would have replaced it.
 BESIDE = ".perdition-new"
 FILE_MODE, FOLDER_MODE = 0o644, 0o755
@@ -136,6 +144,8 @@ class Place:
             self._write(place, piece)
             return Done("replaced", piece.path)
         if there == DEBIAN.get(piece.path):
+            if not self.dry:
+                write(self.below(replaced(piece.path)), piece._replace(content=place.read_bytes()))
             self._write(place, piece)
             return Done("replaced", piece.path, "it was Debian's, of 2.2")
         if piece.is_link:
@@ -153,16 +163,11 @@ class Place:
             OSError: it cannot be removed.
             Refused: the way leads out of the root.
         """
-        place = self.below(path)
-        there = digest_of(place)
-        known = self.record.pop(path)
-        if there is None:
-            return Done("gone", path, changed=False)
-        if there != known:
-            return Done("kept", path, "it was changed", changed=False)
-        if not self.dry:
-            remove(place)
-        return Done("removed", path)
+        done = self._take_away(path, self.record.pop(path))
+        copy = self.below(replaced(path))
+        if digest_of(copy) and not self.dry:
+            remove(copy)
+        return done
 
     def save(self) -> None:
         """Write the record, if it is another than before.
@@ -182,10 +187,46 @@ class Place:
         elif there is not None:
             remove(place)
 
+    @cached_property
+    def _conffiles(self) -> dict[PurePosixPath, str]:
+        """What dpkg has on its list of configuration files, with the sums that it expects."""
+        status = self.below(DPKG)
+        text = status.read_text("utf-8", "replace") if status.is_file() else ""
+        return {PurePosixPath(path): expected for path, expected in CONFFILE.findall(text)}
+
+    def _take_away(self, path: PurePosixPath, known: str) -> Done:
+        """Remove a file of ours, or put back what dpkg expects there."""
+        place, copy = self.below(path), self.below(replaced(path))
+        there = digest_of(place)
+        if there is None:
+            return Done("gone", path, changed=False)
+        if there != known:
+            return Done("kept", path, "it was changed", changed=False)
+        expected = self._conffiles.get(path)
+        if expected is None:
+            if not self.dry:
+                remove(place)
+            return Done("removed", path)
+        if not digest_of(copy) or md5(copy.read_bytes()) != expected:
+            return Done("kept", path, "dpkg has it on its list", changed=False)
+        if not self.dry:
+            write(place, Piece(path, copy.read_bytes()))
+        return Done("put back", path, "Debian's, of 2.2")
+
     def _write(self, place: Path, piece: Piece) -> None:
         if not self.dry:
             write(place, piece)
         self.record[piece.path] = piece.digest
+
+
+def replaced(path: PurePosixPath) -> PurePosixPath:
+    """Where a file of Debian's is kept while ours is in its place."""
+    return RECORD.with_name(f"{REPLACED}{str(path).replace('/', '-')}")
+
+
+def md5(content: bytes) -> str:
+    """The sum of a file's content by which dpkg knows it."""
+    return hashlib.md5(content, usedforsecurity=False).hexdigest()
 
 
 def digest(content: bytes, *, is_link: bool = False) -> str:
