@@ -35,6 +35,17 @@ def remove(site: Site, *more: str) -> None:
     assert site.serves_nothing()
 
 
+def test_the_original_serves_again_after_our_package(site: Site) -> None:
+    site.configure()
+    site.install()
+    site.do("start")
+    remove(site, "perdition-ldap")
+    site.install_original()
+    # As ever it starts itself.
+    site.wait_serving()
+    assert site.executable("IMAP4") == ORIGINAL
+
+
 @pytest.mark.parametrize("package", [ORIGINAL, OURS])
 def test_a_package_serves_after_perdition_install(site: Site, package: str) -> None:
     bring_programs(site)
