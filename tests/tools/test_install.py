@@ -162,6 +162,27 @@ def test_a_changed_file_stays_and_the_new_one_goes_beside_it(
     )
 
 
+def test_a_changed_file_beside_it_stays_too(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    place = Place(root)
+    of_site = root / DEFAULT
+    of_site.parent.mkdir(parents=True)
+    of_site.write_text("RUN_PERDITION=no\n")
+    beside = of_site.with_name(of_site.name + BESIDE)
+    # One that an earlier version put there goes.
+    place.put(Piece(PurePosixPath("/", DEFAULT), b"RUN_PERDITION=yes\n"))
+    place.save()
+    do(root)
+    assert beside.read_bytes() == (ROOT / "conf/default/perdition").read_bytes()
+    beside.write_text("half merged\n")
+    capsys.readouterr()
+    do(root)
+    assert beside.read_text() == "half merged\n"
+    assert (
+        f"kept       /{DEFAULT}: it was changed; so was /{DEFAULT}{BESIDE}: "
+        "move it to have the new one there\n"
+    ) in capsys.readouterr().out
+
+
 def test_what_an_earlier_version_put_there_is_replaced_with_owner_and_mode_kept(
     root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -235,7 +256,7 @@ def test_no_file_is_written_through_a_link(root: Path, tmp_path: Path, name: str
         (root / DEFAULT).write_text("RUN_PERDITION=no\n")
     do(root)
     assert outside.read_text() == "somebody's\n"
-    assert trap.is_symlink() == (name == DEFAULT)
+    assert trap.is_symlink() == (name != str(RECORD)[1:])
 
 
 def test_links_within_the_root_are_followed(root: Path) -> None:

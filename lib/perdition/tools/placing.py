@@ -151,10 +151,21 @@ class Place:
         if piece.is_link:
             return Done("kept", piece.path, "it is not from here", changed=False)
         beside = Piece(piece.path.with_name(piece.path.name + BESIDE), piece.content)
-        changed = digest_of(self.below(beside.path)) != beside.digest
-        if changed:
-            self._write(self.below(beside.path), beside)
-        return Done("kept", piece.path, f"it was changed; the new one is {beside.path}", changed)
+        told = self._put_beside(beside)
+        return Done("kept", piece.path, f"it was changed; {told.note}", told.changed)
+
+    def _put_beside(self, beside: Piece) -> Done:
+        """Put the new one there, unless it is there or somebody is at work on that of before."""
+        place = self.below(beside.path)
+        there = digest_of(place)
+        note = f"the new one is {beside.path}"
+        if there == beside.digest:
+            return Done("unchanged", beside.path, note, changed=False)
+        if there is not None and there != self.record.get(beside.path):
+            note = f"so was {beside.path}: move it to have the new one there"
+            return Done("kept", beside.path, note, changed=False)
+        self._write(place, beside)
+        return Done("new", beside.path, note)
 
     def remove(self, path: PurePosixPath) -> Done:
         """Remove what the record has, unless it was changed, and its folder if that was all.
