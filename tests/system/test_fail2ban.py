@@ -127,6 +127,28 @@ def test_fail2ban_finds_failures_and_nothing_else(start: Start, ours: str, proto
                 assert found(log, filter_) == 3, log.read_text()
 
 
+# Base64 of ANN, ann and the password.
+@pytest.mark.parametrize("command", ["AUTHENTICATE PLAIN QU5OAGFubgB3cm9uZw==", 'LOGIN "" wrong'])
+def test_our_filter_finds_every_name(start: Start, ours: str, command: str) -> None:
+    def serve_sasl(sock: socket.socket) -> None:
+        sock.sendall(b"* OK [CAPABILITY IMAP4rev1 AUTH=PLAIN SASL-IR] ready\r\n")
+        sock.sendall(read_line(sock).split()[0] + b" NO no\r\n")
+        read_line(sock)
+
+    with ScriptedServer() as server, server.serving(serve_sasl):
+        program = start(
+            "IMAP4", {"outgoing_server": f"{HOST}:{server.port}"}, name="perdition.imap4"
+        )
+        with socket.create_connection((HOST, program.port), 30) as sock:
+            sock.sendall(f"a {command}\r\n".encode())
+            wait_answer(sock, b"a NO")
+            sock.sendall(BYE["IMAP4"])
+            wait_answer(sock, b"b OK")
+        assert found(program.log_path, ours) == 1, program.log()
+        # What the documents say; else nobody needs ours for that.
+        assert found(program.log_path, THEIRS) == 0
+
+
 def test_our_filter_finds_clients_of_ipv6(start: Start, ours: str) -> None:
     with ScriptedServer() as server, server.serving(lambda sock: serve("POP3", sock)):
         options = {
