@@ -38,6 +38,13 @@ CASES = [
         ],
     ),
     (
+        "\ufeffok_line in\nno_lookup\n",
+        [
+            "1: a byte order mark: unknown option: 2.2 left out the rest of the file; now it is "
+            "passed over; then these count, which have not until now: ok_line, no_lookup"
+        ],
+    ),
+    (
         "timeuot 5\nno_lookup\ndebug\n",
         [
             "1: timeuot: unknown option: 2.2 left out the rest of the file; now the start fails: "

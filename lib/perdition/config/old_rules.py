@@ -10,7 +10,7 @@ from typing import NamedTuple
 from perdition.config.kinds import FLAG, NUMBER, SECONDS, BadValue
 from perdition.config.options import LETTERS, ROWS
 from perdition.config.table import Row
-from perdition.grammar import GrammarError, Setting, scan_settings
+from perdition.grammar import BYTE_ORDER_MARK, GrammarError, Setting, scan_settings
 
 LINE_LENGTH = 4093
 INDENTED = re.compile(r"^[ \t]+[^ \t\r\n#]", re.MULTILINE)
@@ -53,6 +53,9 @@ def differences(text: str) -> Iterator[Difference]:
             "now the start fails: close the quotation",
         )
         return
+    if text.startswith(BYTE_ORDER_MARK):
+        mark = Setting(1, "a byte order mark", None)
+        yield left_out(mark, "unknown option", settings, "now it is passed over")
     for place, setting in enumerate(settings):
         if (difference := stopped_at(setting, settings[place + 1 :])) is not None:
             yield difference

@@ -19,7 +19,7 @@ from perdition.config.kinds import split_add_domain
 from perdition.config.old_rules import differences
 from perdition.config.options import Options
 from perdition.config.settings import Level, gather
-from perdition.grammar import GrammarError, scan_words
+from perdition.grammar import BYTE_ORDER_MARK, GrammarError, scan_words
 from perdition.maps import MapFailed, MapSettings, read_value
 from perdition.maps.choice import STORES, map_name, open_map
 from perdition.maps.libgdbm import NOLOCK, READER, File, GdbmError
@@ -278,6 +278,11 @@ def in_regex(path: Path, delimiter: str) -> Iterator[str]:
     values = []
     try:
         text = path.read_text(encoding="utf-8", errors="surrogateescape")
+        if text.startswith(BYTE_ORDER_MARK):
+            yield (
+                f"{path}:1: a byte order mark: 2.2 took it for the beginning of the first "
+                "expression; now it is passed over"
+            )
         for number, words in scan_words(text):
             if len(words) < 2:  # noqa: PLR2004 - a pattern and a value
                 yield f"{path}:{number}: {words[0]}: a line with one word says nothing, as before"
