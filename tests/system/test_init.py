@@ -11,7 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from support.processes import HOST, free_port, is_listening, is_running, lacking, wait_until
+from support.processes import (
+    HOST,
+    free_port,
+    is_listening,
+    is_running,
+    lacking,
+    open_to_all,
+    wait_until,
+)
 from support.program import ROOT
 
 SERVICES = {
@@ -157,6 +165,27 @@ def test_status_tells_and_its_own_status_too(site: Site) -> None:
     file.parent.mkdir(exist_ok=True)
     file.write_text("1")
     assert f"{name} is not running, but there is {file}\n" in site.do("status", status=1)
+
+
+def test_status_is_not_known_to_who_may_not_look(site: Site) -> None:
+    if os.geteuid() != 0:
+        lacking("only root can be somebody else")
+    open_to_all(site.folder)
+    site.do("start")
+    done = subprocess.run(
+        ["/bin/sh", site.script, "status"],
+        cwd="/",
+        user="daemon",
+        group="daemon",
+        extra_groups=(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    name = SERVICES["POP3"]
+    told = f"{name} may be running: {site.run}/{name} is for root to look into\n"
+    assert (done.returncode, done.stderr) == (4, "")
+    assert told in done.stdout
 
 
 @pytest.mark.parametrize("text", ["", "1", "nonsense", "99999999", "ours"])
