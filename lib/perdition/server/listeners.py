@@ -1,5 +1,6 @@
 """The sockets to listen on."""
 
+import ipaddress
 import socket
 from collections.abc import Sequence
 
@@ -33,8 +34,17 @@ def parse_items(texts: Sequence[str]) -> list[ServerItem]:
             raise BindFailed(
                 f"bind_address {text}: not an address; a port by itself is for listen_port"
             )
-        items.append(item)
+        items.append(item._replace(host=without_mapping(item.host)))
     return items
+
+
+def without_mapping(host: str) -> str:
+    """The IPv4 address that an IPv6 address means, if it does; the kernel binds it by that only."""
+    try:
+        address = ipaddress.IPv6Address(host)
+    except ValueError:
+        return host
+    return str(address.ipv4_mapped or host)
 
 
 def listen(items: Sequence[ServerItem], port: str, *, keepalive: bool) -> list[socket.socket]:
