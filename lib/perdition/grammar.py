@@ -25,6 +25,8 @@ TOKEN = re.compile(
 )
 # What some editors put before UTF-8: nobody sees it, and it would belong to the first word.
 BYTE_ORDER_MARK = "\ufeff"
+# What is wrong with a text that has one: 2.2 ended words there.
+NUL = "a NUL character"
 NEWLINE = re.compile(r"\r\n|[\r\n]")
 ESCAPE = re.compile(r"\\(\r\n|.)", re.DOTALL)
 
@@ -72,7 +74,7 @@ def scan(text: str) -> Iterator[Line]:
         GrammarError: a quote is left open, or there is a NUL.
     """
     if "\0" in text:
-        raise GrammarError(lines_in(text[: text.index("\0")]) + 1, "a NUL character")
+        raise GrammarError(lines_in(text[: text.index("\0")]) + 1, NUL)
     text = text.removeprefix(BYTE_ORDER_MARK)
     number = start = 1
     pieces: list[tuple[str, bool]] = []

@@ -15,6 +15,18 @@ CASES = [
         "timeout 5",
         ["1: the last line has no end: 2.2 left out its last word; now it counts"],
     ),
+    ("no_lookup\rtimeout 5\r", []),
+    (
+        "no_lookup\rtimeout 5",
+        ["2: the last line has no end: 2.2 left out its last word; now it counts"],
+    ),
+    (
+        "ok_line a\0b\n",
+        [
+            "1: a NUL character: 2.2 took it for the end of the word; now the start fails: "
+            "take it out"
+        ],
+    ),
     (
         "no_lookup\n  timeout 5\n",
         ["2: blanks before the key: 2.2 did not start with it; now they are passed over"],

@@ -206,7 +206,34 @@ def test_the_default_file_is_a_script(etc: Path, capsys: pytest.CaptureFixture[s
     assert line == "perdition.imap4 --quiet -t 5"
     default.write_text('RUN_PERDITION="yes\n')
     (line, _perdition) = told(etc, capsys)
-    assert line.startswith(f"  {default}: a shell cannot read it: ")
+    ended = f"  {default}: the init script ends with it and starts nothing, as 2.2's did: "
+    assert line.startswith(ended)
+    assert "nterminated" in line
+    for text, why in ("exit 0", "exit status 0"), ("set -e\nfalse", "exit status 1"):
+        default.write_text(f"RUN_PERDITION=yes\n{text}\n")
+        assert told(etc, capsys)[0] == ended + why
+
+
+def test_what_breaks_the_grammar_is_told_once(
+    etc: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (_pop3, line) = told(etc, capsys, "perdition.pop3", conf="timeout 5\nok_line a\0b\n")
+    assert line == (
+        f"  {etc}/perdition/perdition.conf:2: a NUL character: 2.2 took it for the end of the word; "
+        "now the start fails: take it out"
+    )
+
+
+def test_a_file_that_is_no_gdbm_is_told_with_what_follows(
+    etc: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = etc / "perdition/popmap.gdbm.db"
+    file.write_text("junk" * 1000)
+    (_pop3, line) = told(etc, capsys, "perdition.pop3", conf="no_lookup\n")
+    assert line == (
+        f"  {file}: Bad magic number: the map is out of order: 2.2 went on to outgoing_server; now "
+        "map_failure says what a log-in gets"
+    )
 
 
 def test_a_map_that_cannot_be_opened_is_told(etc: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,7 +10,14 @@ from typing import NamedTuple
 from perdition.config.kinds import FLAG, NUMBER, SECONDS, BadValue
 from perdition.config.options import LETTERS, ROWS
 from perdition.config.table import Row
-from perdition.grammar import BYTE_ORDER_MARK, GrammarError, Setting, scan_settings
+from perdition.grammar import (
+    BYTE_ORDER_MARK,
+    NEWLINE,
+    NUL,
+    GrammarError,
+    Setting,
+    scan_settings,
+)
 
 LINE_LENGTH = 4093
 INDENTED = re.compile(r"^[ \t]+[^ \t\r\n#]", re.MULTILINE)
@@ -46,12 +53,7 @@ def differences(text: str) -> Iterator[Difference]:
     try:
         settings = list(scan_settings(text))
     except GrammarError as error:
-        yield Difference(
-            error.line,
-            error.why,
-            "2.2 left out the rest of the file",
-            "now the start fails: close the quotation",
-        )
+        yield breach(error)
         return
     if text.startswith(BYTE_ORDER_MARK):
         mark = Setting(1, "a byte order mark", None)
@@ -61,18 +63,28 @@ def differences(text: str) -> Iterator[Difference]:
             yield difference
 
 
+def breach(error: GrammarError) -> Difference:
+    """What breaks the grammar now."""
+    if error.why == NUL:
+        then, mend = "2.2 took it for the end of the word", "take it out"
+    else:
+        then, mend = "2.2 left out the rest of the file", "close the quotation"
+    return Difference(error.line, error.why, then, f"now the start fails: {mend}")
+
+
 def layout(text: str) -> Iterator[Difference]:
     """Differences that do not depend on what a line says."""
     for found in INDENTED.finditer(text):
         number = text.count("\n", 0, found.start()) + 1
         yield Difference(number, "blanks before the key", ENDS_START, "now they are passed over")
-    lines = text.split("\n")
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(text.split("\n"), 1):
         if len(line) > LINE_LENGTH:
             yield Difference(number, "a long line", "2.2 cut it", "now all of it counts")
-    if lines[-1].strip() and not lines[-1].lstrip().startswith("#"):
+    # Here a CR is an end too, as it was.
+    *before, last = NEWLINE.split(text)
+    if last.strip() and not last.lstrip().startswith("#"):
         what = "the last line has no end"
-        yield Difference(len(lines), what, "2.2 left out its last word", "now it counts")
+        yield Difference(len(before) + 1, what, "2.2 left out its last word", "now it counts")
 
 
 def stopped_at(setting: Setting, rest: list[Setting]) -> Difference | None:

@@ -31,8 +31,7 @@ class Gdbm(FileMap):
         try:
             return Copy(copy_of(self.path), GdbmError)
         except GdbmError as error:
-            # The library has found the fault, and the system has none.
-            raise BrokenFile(str(error).removesuffix(f": {os.strerror(0)}")) from error
+            raise BrokenFile(error.why) from error
 
 
 def copy_of(path: Path) -> File:

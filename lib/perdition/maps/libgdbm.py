@@ -22,6 +22,11 @@ ITEM_NOT_FOUND = 15
 class GdbmError(Exception):
     """The library's reason and the system's, as in ``File open error: Permission denied``."""
 
+    @property
+    def why(self) -> str:
+        """The reasons, without the system's where it has none: the library has found the fault."""
+        return str(self).removesuffix(f": {os.strerror(0)}")
+
 
 class Datum(ctypes.Structure):
     """gdbm.h: octets, and how many. Those that the library returns are ours to free."""

@@ -16,7 +16,7 @@ from perdition.config import ConfigError, HelpWanted, VersionWanted
 from perdition.config.command_line import load, scan
 from perdition.config.files import default_file, settings_in
 from perdition.config.kinds import split_add_domain
-from perdition.config.old_rules import differences
+from perdition.config.old_rules import Difference, differences
 from perdition.config.options import Options
 from perdition.config.settings import Level, gather
 from perdition.grammar import BYTE_ORDER_MARK, GrammarError, scan_words
@@ -100,7 +100,7 @@ def started(default: Path) -> list[tuple[str, list[str]]]:
     """What the init script starts: names and arguments.
 
     Raises:
-        ValueError: the shell cannot read the file; the text says so.
+        ValueError: the init script does not come to its end with the file; the text says why.
     """
     if not default.exists():
         return []
@@ -122,7 +122,10 @@ def started(default: Path) -> list[tuple[str, list[str]]]:
     texts = os.fsdecode(done.stdout).split("\0")[:-1]
     if len(texts) != len(names):
         why = os.fsdecode(done.stderr).strip().rpartition("\n")[2]
-        raise ValueError(f"{default}: a shell cannot read it: {why}")
+        raise ValueError(
+            f"{default}: the init script ends with it and starts nothing, as 2.2's did: "
+            f"{why or f'exit status {done.returncode}'}"
+        )
     values = dict(zip(names, texts, strict=True))
     if values["RUN_PERDITION"] != "yes":
         return []
@@ -137,6 +140,7 @@ def service(program: str, arguments: list[str], etc: Path) -> Iterator[str]:
     """What will be different for one service."""
     folder = etc / "perdition"
     path = default_file(program, folder)
+    found: list[Difference] = []
     line: Level = {}
     # What is wrong there is said below.
     with contextlib.suppress(ConfigError, HelpWanted, VersionWanted):
@@ -149,12 +153,14 @@ def service(program: str, arguments: list[str], etc: Path) -> Iterator[str]:
         except OSError as error:
             yield f"{path}: {error.strerror}: 2.2 went on without it; now the start fails"
             return
-        for difference in differences(text):
-            yield f"{path}:{difference}"
+        found = list(differences(text))
+        yield from (f"{path}:{difference}" for difference in found)
     try:
         loaded = load(program, arguments, folder)
     except ConfigError as error:
-        yield f"{error}: it does not start before this is mended"
+        # Of what breaks the grammar there is nothing more to say.
+        if str(error) not in (f"{path}:{each.line}: {each.what}" for each in found):
+            yield f"{error}: it does not start before this is mended"
         return
     except (HelpWanted, VersionWanted):
         return
@@ -267,8 +273,14 @@ def in_gdbm(path: Path, delimiter: str) -> Iterator[str]:
             ]
         finally:
             file.close()
-    except (OSError, GdbmError) as error:
-        yield f"{path}: {error}"
+    except OSError as error:
+        yield f"{path}: {error.strerror}: what is in it was not looked at"
+        return
+    except GdbmError as error:
+        yield (
+            f"{path}: {error.why}: the map is out of order: 2.2 went on to outgoing_server; now "
+            "map_failure says what a log-in gets"
+        )
         return
     yield from in_values(path, values, delimiter)
 
