@@ -253,6 +253,14 @@ class Log:
         flags = syslog.LOG_PID | syslog.LOG_CONS
         syslog.openlog(self.ident, flags, FACILITIES[self.facility])
 
+    def name_libraries(self) -> None:
+        """Have our name before what libraries tell syslog, as PAM's modules do.
+
+        Without a name the C library takes a piece of the process's title.
+        """
+        if self.facility not in FACILITIES:
+            syslog.openlog(self.ident, syslog.LOG_PID)
+
     def let_go(self) -> None:
         """Close the connections to syslog; they are made anew for the next line.
 

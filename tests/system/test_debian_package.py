@@ -1,5 +1,6 @@
 """Our Debian package in the place of the original's: the same sessions, commands and files."""
 
+import imaplib
 import os
 import re
 import subprocess
@@ -10,7 +11,7 @@ import pytest
 import perdition
 from support.debian_site import CONF, DEFAULT, NAMES, POPMAP, SCRIPT, SECONDS, Site
 from support.dovecot import Dovecot
-from support.processes import lacking, require, wait_until
+from support.processes import HOST, lacking, require, wait_until
 
 LINT_SECONDS = 600
 PROGRAMS = {
@@ -203,6 +204,26 @@ def test_its_daemons_obey_the_init_script(site: Site) -> None:
     assert "perdition.pop3 is not running, but there is" in site.do("status", status=1)
     site.do("start")
     assert site.pid("POP3") != "1"
+
+
+@pytest.mark.parametrize("facility", ["local5", "/var/log/perdition"])
+def test_what_pam_logs_has_our_name(site: Site, facility: str) -> None:
+    site.configure()
+    site.install()
+    conf = site.path(CONF).read_text().replace("local5", facility)
+    site.write(CONF, f"{conf}authenticate_in\nfailure_delay 0\n")
+    site.do("start")
+    with imaplib.IMAP4(HOST, site.ports["IMAP4"]) as client, pytest.raises(client.error):
+        client.login("ann", "wrong")
+    log: list[str] = []
+
+    def has_told() -> bool:
+        log.extend(site.logged())
+        return any("pam_unix(perdition:auth)" in line for line in log)
+
+    wait_until(has_told, SECONDS, "PAM has logged")
+    lines = [line for line in log if "pam_unix" in line]
+    assert all(re.match(r"<\d+>.{16}perdition\.imap4\[\d+\]: pam_unix", line) for line in lines)
 
 
 def test_it_starts_and_ends_with_the_machine(site: Site, tmp_path: Path) -> None:

@@ -103,6 +103,7 @@ class Authenticator:
             forget()
             self._ours.close()
             self._log.begin_process()
+            self._log.name_libraries()
             serve(self._theirs, self._service, self._seconds)
             status = 0
         except Exception as error:  # noqa: BLE001 - the last resort of a process
