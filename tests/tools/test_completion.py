@@ -25,6 +25,10 @@ COMPLETED = [
     ("perdition.imap4s --ssl_mode ssl_l", "perdition.imap4s --ssl_mode ssl_listen"),
     ("perdition --ssl_mode=none,tls_listen_f", "perdition --ssl_mode=none,tls_listen_force"),
     ("perdition -S remote_login,local_authe", "perdition -S remote_login,local_authentication"),
+    (
+        "perdition --sasl_mechanisms PLAIN,SCRAM-SHA-2",
+        "perdition --sasl_mechanisms PLAIN,SCRAM-SHA-256",
+    ),
     ("perdition --log_passwd al", "perdition --log_passwd always"),
     ("perdition --log_passwd=ne", "perdition --log_passwd=never"),
     ("perdition --map_failure d", "perdition --map_failure default_server"),
@@ -48,6 +52,16 @@ COMPLETED = [
 def run(shell: str) -> subprocess.CompletedProcess[str]:
     """Run the program."""
     return run_module(completion.__name__, shell)
+
+
+def takes_several(name: str) -> bool:
+    """Whether a value of an option is a list of words that are known."""
+    kind = ROWS[name].kind
+    try:
+        kind.parse(",".join([*kind.words[:1], *kind.words[-1:]]))
+    except BadValue:
+        return False
+    return bool(kind.words)
 
 
 @pytest.fixture(scope="module")
@@ -134,6 +148,13 @@ def test_bash_offers_the_words_of_an_option(directory: Path, name: str) -> None:
     assert sorted(offered_by_bash(directory, "perdition", f"--{name}", "=")) == words
     last = words[-1]
     assert last in offered_by_bash(directory, "perdition", f"--{name}", "=", last[:-1])
+
+
+@pytest.mark.parametrize("name", list(filter(takes_several, ROWS)))
+def test_bash_offers_another_word_where_there_may_be_several(directory: Path, name: str) -> None:
+    words = ROWS[name].kind.words
+    offered = offered_by_bash(directory, "perdition", f"--{name}", f"{words[0]},")
+    assert sorted(offered) == sorted(f"{words[0]},{word}" for word in words)
 
 
 def test_bash_offers_nothing_where_any_text_may_be(directory: Path) -> None:

@@ -48,6 +48,8 @@ KNOWN = {
     "log_facility": Values((*FACILITIES, "-", "+"), "file"),
     "map_library": Values(tuple(STORES), "file"),
     "map_library_opt": Values(source="file"),
+    # A list, though one that takes the place of that of before.
+    "sasl_mechanisms": Values(ROWS["sasl_mechanisms"].kind.words, is_list=True),
 }
 BASH_SOURCES = {
     "file": "compopt -o default",
