@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from perdition.maps import Answer, MapSettings, Query
+from perdition.maps import Answer, MapFailed, MapSettings, Query
 from perdition.maps.ldap_directory import Ldap
 from perdition.net import ServerItem
 from perdition.tools import ldap_makedb
@@ -61,7 +61,8 @@ def horms(slapd: Slapd) -> object:
 
 
 def test_what_it_makes_is_what_the_map_finds(slapd: Slapd) -> None:
-    assert horms(slapd) is None
+    with pytest.raises(MapFailed, match=f"there is no entry {MAILBOXES}$"):
+        horms(slapd)
     done = run(slapd.url, ANSWERS)
     assert f"map_library_opt 3:{slapd.url}/{MAILBOXES}?username,mailhost,port?one?(uid=%s)" in (
         done.stdout.splitlines()
