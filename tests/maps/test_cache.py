@@ -94,6 +94,13 @@ def ask(find: Cached, key: bytes = b"ann") -> Found:
     return found
 
 
+def learn(store: Store, find: Cached) -> None:
+    """Have two keys asked for."""
+    store.says |= {b"ann": b"mail1", b"bob": b"mail2"}
+    for key in store.says:
+        ask(find, key)
+
+
 @pytest.mark.parametrize(("said", "seconds"), [(b"mail1", FOUND), (None, NOT_FOUND)])
 def test_what_it_said_is_kept_for_its_time(
     store: Store, clock: Clock, said: Found, seconds: float
@@ -219,9 +226,7 @@ def test_nonsense_is_told_each_time_and_is_no_trouble_of_the_map(
 ) -> None:
     told: list[str] = []
     find = remembering(store, found=0, tell=told.append)
-    store.says |= {b"ann": b"mail1", b"bob": b"mail2"}
-    for key in (b"ann", b"bob"):
-        ask(find, key)
+    learn(store, find)
 
     def wait(_key: bytes) -> None:
         clock.now += cache.SLOW_SECONDS
@@ -236,9 +241,7 @@ def test_nonsense_is_told_each_time_and_is_no_trouble_of_the_map(
 def test_that_the_last_answer_serves_is_told_once(store: Store) -> None:
     told: list[str] = []
     find = remembering(store, found=0, tell=told.append)
-    store.says |= {b"ann": b"mail1", b"bob": b"mail2"}
-    for key in (b"ann", b"bob"):
-        ask(find, key)
+    learn(store, find)
     for count in (1, 2):
         store.says |= {b"ann": MapFailed("down"), b"bob": MapFailed("down")}
         for key in (b"ann", b"bob", b"ann"):
@@ -250,9 +253,7 @@ def test_that_the_last_answer_serves_is_told_once(store: Store) -> None:
 
 def test_a_map_that_fails_slowly_is_left_alone_for_a_while(store: Store, clock: Clock) -> None:
     find = remembering(store, found=0)
-    store.says |= {b"ann": b"mail1", b"bob": b"mail2"}
-    for key in (b"ann", b"bob"):
-        ask(find, key)
+    learn(store, find)
 
     def wait(_key: bytes) -> None:
         clock.now += cache.SLOW_SECONDS
