@@ -208,6 +208,15 @@ def test_a_socket_and_tls_do_as_well(server: RedisServer, pki: Pki) -> None:
             lookup(tls + more)
 
 
+def test_a_scheme_may_be_valkeys_and_has_no_case(server: RedisServer, pki: Pki) -> None:
+    server.client.set("ann", "mail1")
+    for scheme in ("REDIS", "valkey", "Valkey"):
+        assert lookup(f"{scheme}://:{QUOTED}@{HOST}:{server.port}") == b"mail1"
+    for scheme in ("RedisS", "valkeys"):
+        url = f"{scheme}://:{QUOTED}@{HOST}:{server.tls_port}"
+        assert lookup(f"{url} ca={pki.file('ca')}") == b"mail1"
+
+
 @pytest.mark.parametrize("given", ["", ":gehWRONG@", "nobody:gehWRONG@"])
 def test_a_wrong_password_is_out_of_order_and_not_shown(server: RedisServer, given: str) -> None:
     with pytest.raises(MapFailed, match=f"^redis: redis://{HOST}:{server.port}: ") as failure:

@@ -26,7 +26,8 @@ from perdition.maps.servers import ServerFailed, Servers
 from perdition.net import ServerItem
 from perdition.protocols import decode, encode
 
-SCHEMES = ("redis", "rediss", "unix")
+# Valkey's own names for the first two are among them.
+SCHEMES = ("redis", "rediss", "unix", "valkey", "valkeys")
 SETTINGS = ("key", "hash", "ca")
 PORT = 6379
 KEY = "%s"
@@ -65,7 +66,7 @@ class Redis:
         self._servers = Servers(
             [
                 Server(number, url, said.one("ca"), settings.connections)
-                for number, url in enumerate(said.urls, 1)
+                for number, url in enumerate(map(as_redis, said.urls), 1)
             ],
             settings,
         )
@@ -272,6 +273,12 @@ def reason(error: redis.ConnectionError) -> str:
     """Why there is no connection any more."""
     inner = error.__context__
     return deadlines.reason(inner) if isinstance(inner, OSError) else shown(str(error))
+
+
+def as_redis(url: str) -> str:
+    """A URL with a scheme as redis-py has it: in small letters, and Redis's for that of Valkey."""
+    scheme, colon, rest = url.partition(":")
+    return scheme.lower().replace("valkey", "redis") + colon + rest
 
 
 def read_url(number: int, url: str) -> dict[str, Any]:
