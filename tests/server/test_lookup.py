@@ -144,6 +144,12 @@ def test_users_come_from_standard_input(popmap: Path) -> None:
     assert [line for line in lines if "not found" in line] == []
 
 
+def test_names_that_no_log_in_may_have_are_not_looked_up(popmap: Path) -> None:
+    given = b"a\0b\n" + b"x" * 1025 + b"\n"
+    said = lookup(popmap, "-", given=given)
+    assert said[1::2] == ["  a log-in with such a name is refused"] * 2
+
+
 def test_octets_that_are_no_text_are_shown_as_such(popmap: Path) -> None:
     lines = lookup(popmap, "-", "--outgoing_server", "main", given=b"\xe9\x1b[2J\n")
     assert lines[:2] == ["\\351\\033[2J", '  key "\\351\\033[2J": not found']
@@ -171,8 +177,9 @@ def test_a_long_list_shows_how_far_it_has_come(popmap: Path) -> None:
     assert b"500/500" in told
 
 
-def test_no_user_is_a_fault_and_does_not_start_the_proxy(popmap: Path) -> None:
-    assert lookup(popmap, "", status=255) == []
+@pytest.mark.parametrize("users", ["", ",", ",,"])
+def test_no_user_is_a_fault_and_does_not_start_the_proxy(popmap: Path, users: str) -> None:
+    assert lookup(popmap, users, status=255) == []
 
 
 def test_a_disk_that_is_full_is_said_in_a_line(popmap: Path) -> None:

@@ -17,7 +17,7 @@ from perdition.logs import ERROR, Log, escape, in_octal
 from perdition.maps import Answer, Found, MapFailed, Refusal
 from perdition.maps.choice import whole_option
 from perdition.net import ServerItem
-from perdition.protocols import Login, decode
+from perdition.protocols import Login, decode, sasl
 from perdition.server import privileges
 from perdition.server.service import configured_map, make_service
 from perdition.session.finding import Asked, NotAllowed, Refused
@@ -44,6 +44,8 @@ def run(options: Options) -> bool:
     Raises:
         ConfigError: the map, or the user of the workers, is not there.
     """
+    if not options.lookup.strip(","):
+        raise ConfigError("--lookup: no user is named")
     log = Log(options.program, "+", ERROR)
     try:
         find = configured_map(
@@ -108,6 +110,9 @@ class Inquiry:
 
     def _outcome(self, login: Login) -> Iterator[str]:
         service = self.service
+        if "\0" in login.user or len(login.user) > sasl.NAME_LIMIT:
+            yield "  a log-in with such a name is refused"
+            return
         try:
             found = service.finder.find(
                 login, self._ends, self._host, secure="plaintext", told=self._asked.append
