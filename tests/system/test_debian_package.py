@@ -144,6 +144,38 @@ def test_what_ran_before_an_upgrade_that_broke_off_is_nobodys_later(site: Site) 
     assert not list(site.path("/run").glob("perdition*"))
 
 
+def test_what_an_interrupted_installation_was_to_start_is_started_by_the_next_one(
+    site: Site,
+) -> None:
+    site.configure()
+    site.install()
+    site.write("/run/perdition.start-only", f"{NAMES['IMAP4']}\n")
+    site.install()
+    wait_until(lambda: site.serves("IMAP4"), SECONDS, "what was to be started is served")
+    assert not site.serves("POP3")
+    assert not list(site.path("/run").glob("perdition.*-*"))
+
+
+def test_a_script_that_could_not_be_run_since_a_removal_can_be_run_again(site: Site) -> None:
+    site.configure()
+    site.install()
+    site.run("dpkg", "--remove", "perdition-ldap", "perdition")
+    site.run("chmod", "a-x", SCRIPT)
+    site.install()
+    site.do("start")
+    site.wait_serving()
+
+
+def test_it_can_be_removed_whatever_the_sites_file_does(site: Site) -> None:
+    site.configure()
+    site.install()
+    site.do("start")
+    site.wait_serving()
+    site.write(DEFAULT, site.path(DEFAULT).read_text() + "exit 1\n")
+    site.run("dpkg", "--remove", "perdition-ldap", "perdition")
+    assert site.serves_nothing()
+
+
 def test_removed_and_ours_installed_it_serves_as_before(site: Site) -> None:
     site.configure()
     site.do("start")

@@ -82,3 +82,12 @@ def test_perdition_install_leaves_our_packages_configuration(site: Site) -> None
     site.install()
     site.do("start")
     assert site.executable("IMAP4").startswith(OURS)
+
+
+def test_uninstalling_takes_nothing_from_a_package_that_came_afterwards(site: Site) -> None:
+    bring_programs(site)
+    remove(site, "perdition-ldap")
+    site.run(f"{OPT}/bin/{install.PROGRAM}")
+    site.install()
+    site.run(f"{OPT}/bin/{install.PROGRAM}", "--uninstall")
+    assert site.run("dpkg", "--verify", "perdition") == ""

@@ -156,7 +156,7 @@ def test_a_changed_file_stays_and_the_new_one_goes_beside_it(
     beside = script.with_name(script.name + BESIDE)
     assert beside.read_bytes() == (ROOT / "init/perdition").read_bytes()
     # systemd makes a service of whatever can be run in /etc/init.d.
-    assert mode(beside) == 0o644
+    assert mode(beside) == 0o755
     assert f"kept       /{INIT}: it was changed; the new one is /{INIT}{BESIDE}" in (
         capsys.readouterr().out
     )

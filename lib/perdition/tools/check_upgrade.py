@@ -42,7 +42,7 @@ PATH=/sbin:/usr/sbin:/bin:/usr/bin NAME=perdition DAEMON=/usr/sbin/perdition
 shift 2
 : "${RUN_PERDITION:=no}"
 : "${POP3:=yes}" "${POP3S:=yes}" "${IMAP4:=yes}" "${IMAP4S:=yes}" "${MANAGESIEVE:=yes}"
-for name; do eval "printf '%s\\0' \\"\\$$name\\""; done
+for name; do eval "printf '%s\\0' \\"\\${$name-}\\""; done
 """
 INIT_SCRIPT = "/etc/init.d/perdition"
 DEFAULT_SECONDS = 10
@@ -107,6 +107,8 @@ def started(default: Path) -> list[tuple[str, list[str]]]:
     names = ["RUN_PERDITION", "FLAGS"]
     for each in SERVICES:
         names += [each, f"{each}_FLAGS"]
+    if not os.access(default, os.R_OK):
+        raise ValueError(f"{default}: it cannot be read: ask as root")
     try:
         done = subprocess.run(  # noqa: S603 - as the init script does it
             ["/bin/sh", "-c", READ_DEFAULT, INIT_SCRIPT, "start", str(default.absolute()), *names],

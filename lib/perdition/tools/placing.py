@@ -21,6 +21,7 @@ RECORD_LINE = re.compile(r"([0-9a-f]{64})  (/.+)")
 REPLACED = "replaced"
 # The configuration files of packages, also of those that are removed and not purged, with MD5 sums.
 DPKG = PurePosixPath("/var/lib/dpkg/status")
+DPKG_LISTS = PurePosixPath("/var/lib/dpkg/info")
 CONFFILE = re.compile(r"^ (/\S+) (\S+)", re.MULTILINE)
 # Behind the name of a file that was changed, for the one that would have replaced it.
 BESIDE = ".perdition-new"
@@ -150,7 +151,7 @@ class Place:
             return Done("replaced", piece.path, "it was Debian's, of 2.2")
         if piece.is_link:
             return Done("kept", piece.path, "it is not from here", changed=False)
-        beside = Piece(piece.path.with_name(piece.path.name + BESIDE), piece.content)
+        beside = piece._replace(path=piece.path.with_name(piece.path.name + BESIDE))
         told = self._put_beside(beside)
         return Done("kept", piece.path, f"it was changed; {told.note}", told.changed)
 
@@ -205,6 +206,12 @@ class Place:
         text = status.read_text("utf-8", "replace") if status.is_file() else ""
         return {PurePosixPath(path): expected for path, expected in CONFFILE.findall(text)}
 
+    @cached_property
+    def _packaged(self) -> set[PurePosixPath]:
+        """What packages of this program have put in place, as dpkg has it."""
+        lists = self.below(DPKG_LISTS).glob("perdition*.list")
+        return {PurePosixPath(line) for each in lists for line in each.read_text().splitlines()}
+
     def _take_away(self, path: PurePosixPath, known: str) -> Done:
         """Remove a file of ours, or put back what dpkg expects there."""
         place, copy = self.below(path), self.below(replaced(path))
@@ -214,6 +221,8 @@ class Place:
         if there != known:
             return Done("kept", path, "it was changed", changed=False)
         expected = self._conffiles.get(path)
+        if expected is None and path in self._packaged:
+            return Done("kept", path, "it is a package's", changed=False)
         if expected is None:
             if not self.dry:
                 remove(place)
