@@ -87,6 +87,7 @@ def test_who_waits_for_long_may_give_way_a_silent_client_first(pair: Pair) -> No
     patience.began = time.monotonic() - 2 * LONG_SECONDS
     patience.begin(client, 0)
     assert may_give_way_after(0)
+    assert patience.is_slow(time.monotonic())
     # Who has done so already is not asked again.
     assert patience.cut()
     assert not patience.is_clients

@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from time import monotonic
 
 FOREVER = math.inf
+# A thread that has waited for its peer so long leaves its place to another one.
+SLOW_SECONDS = 0.02
 # After so long others may have the place of a client that says nothing; of one that says little at
 # a time, and of one that waits for a real server, which is not its own fault.
 SILENT_SECONDS, LONG_SECONDS = 1.0, 10.0
@@ -71,6 +73,10 @@ class Patience:
     def is_clients(self) -> bool:
         """Whether it is the client that is waited for."""
         return -1 < self._client == self._peer
+
+    def is_slow(self, now: float) -> bool:
+        """Whether it takes so long that somebody else should serve others."""
+        return now - self.since > SLOW_SECONDS or now - self.began > SILENT_SECONDS
 
     def may_give_way(self, now: float) -> bool:
         """Whether it waits for so long already that others may have its place.

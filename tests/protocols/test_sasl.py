@@ -410,8 +410,7 @@ TRIPS = [
     ("pop3", TWO_WORDS, [b"+OK\r\n", b"+OK\r\nUSER\r\nSASL PLAIN\r\n.\r\n", b"+OK\r\n"], [b"CAPA\r\n", b"AUTH PLAIN %b\r\n" % b64(b"\0ann lee\0sesame")]),
     ("pop3", TWO_WORDS, [b"+OK\r\n", b"+OK\r\nUSER\r\n.\r\n", b"+OK\r\n", b"+OK\r\n"], [b"CAPA\r\n", b"USER ann lee\r\n", b"PASS sesame\r\n"]),
     ("pop3", ANN._replace(password=b"a b"), [b"+OK\r\n", b"+OK\r\n", b"+OK\r\n"], [b"USER ann\r\n", b"PASS a b\r\n"]),
-    # A server that has no USER, or no LOGIN.
-    ("pop3", ANN, [b"+OK\r\n", b"-ERR what\r\n", b"+OK\r\nSASL LOGIN PLAIN\r\n.\r\n", b"+OK\r\n"], [b"USER ann\r\n", b"CAPA\r\n", b"AUTH PLAIN %b\r\n" % PLAIN]),
+    # A server that has no LOGIN.
     ("imap4", ANN, [IMAP % b"LITERAL+ SASL-IR LOGINDISABLED AUTH=LOGIN", b"+ VXNlcm5hbWU6\r\n", b"+ who knows\r\n", b"flim07 " + INSIDE], [b"flim07 AUTHENTICATE LOGIN\r\n", b64(b"ann") + b"\r\n", b64(b"sesame") + b"\r\n"]),
     ("sieve", ANN, [SIEVE, b"OK\r\n"], [b'AUTHENTICATE "PLAIN" "%b"\r\n' % PLAIN]),
     ("sieve", UTF8, [SIEVE, b"OK\r\n"], [b'AUTHENTICATE "PLAIN" "%b"\r\n' % UTF8_PLAIN]),
@@ -431,20 +430,33 @@ def test_the_best_way_in_has_the_fewest_round_trips(
 
 
 @pytest.mark.parametrize(
-    "capa",
-    [b"+OK\r\nUSER\r\nSASL PLAIN\r\n.\r\n", b"+OK\r\nSASL CRAM-MD5\r\n.\r\n", b"-ERR what\r\n"],
+    ("capa", "then"),
+    [
+        (b"+OK\r\nSASL LOGIN PLAIN\r\n.\r\n", b"AUTH PLAIN %b\r\n" % b64(b"\0ann\0sesame")),
+        (b"+OK\r\nUSER \r\nSASL PLAIN\r\n.\r\n", b""),
+        (b"+OK\r\nSASL CRAM-MD5\r\n.\r\n", b""),
+        (b"-ERR what\r\n", b""),
+    ],
 )
-def test_a_user_whom_a_server_refuses_is_refused_unless_there_is_only_plain(capa: bytes) -> None:
-    lines = [b"+OK\r\n", b"-ERR [IN-USE] no\r\n", capa]
-    verdict, spoken = answered("pop3", ANN, lines)
+def test_a_server_without_user_is_told_by_plain_where_it_has_said_so(
+    capa: bytes, then: bytes
+) -> None:
+    wire = Wire()
+    side = server("pop3", wire, tls_outgoing=True)
+    play(side.negotiate(), wire, [b"+OK hi\r\n", capa])
+    assert said(wire) == b"CAPA\r\n"
+    verdict = play(side.log_in(ANN), wire, [b"-ERR [IN-USE] no\r\n", b"+OK in\r\n"])
+    assert isinstance(verdict, Verdict)
+    assert said(wire) == b"USER ann\r\n" + then
+    assert verdict.accepted is bool(then)
+    if not then:
+        assert verdict.code == b"IN-USE"
+
+
+def test_a_server_that_refuses_a_user_is_not_asked_what_it_has() -> None:
+    verdict, spoken = answered("pop3", ANN, [b"+OK\r\n", b"-ERR [IN-USE] no\r\n"])
     assert verdict == Verdict(False, protocols.REFUSED, b"-ERR [IN-USE] no", code=b"IN-USE")
-    assert spoken == [b"USER ann\r\n", b"CAPA\r\n"]
-    # Once is enough, and with the words of 2.2 it is not asked at all.
-    long, spoken = answered("pop3", LONG, [b"+OK\r\n", b"-ERR what\r\n", b"-ERR no\r\n"])
-    assert isinstance(long, Verdict)
-    assert (long.status, spoken) == (protocols.REFUSED, [b"CAPA\r\n", b"USER ann\r\n"])
-    ever, spoken = answered("pop3", ANN, lines[:2], compat=True)
-    assert (ever, spoken) == (verdict, [b"USER ann\r\n"])
+    assert spoken == [b"USER ann\r\n"]
 
 
 @pytest.mark.parametrize("answer", [b"flim07 NO no\r\n", b"+\r\nflim07 NO no\r\n"])

@@ -295,3 +295,12 @@ def test_a_directory_as_certbot_makes_it(listening, tmp_path, pki):
     for path in live, live / "fullchain.pem":
         on = listening(sni_certs=(str(path),))
         assert certificate_of(on, "letters.example") == "letters"
+
+
+def test_a_name_keeps_its_own_rsa_where_the_star_has_another_kind(
+    listening, folder, rsa_key
+) -> None:
+    files = {"exact": ("exact", ["a.example.org"], rsa_key), "star": ("star", ["*.example.org"])}
+    on = listening(sni_certs=(str(folder(**files)),))
+    assert certificate_of(on, "a.example.org") == "exact"
+    assert certificate_of(on, "b.example.org") == "star"

@@ -259,12 +259,9 @@ class ServerSide(Protocol):
 
     Attributes:
         was_told: whether it has taken what was said of the client.
-        refusal: what it has said to the log-in, where it is asked whether there is another way in;
-            it stands if no answer comes.
     """
 
     was_told: bool
-    refusal: Verdict | None
 
     def negotiate(self) -> Talk[Ready | TlsWanted | Verdict]:
         """Take the greeting and arrange for TLS; again after TLS has started."""

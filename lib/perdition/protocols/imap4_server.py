@@ -70,7 +70,6 @@ class ServerSide:
         self.terms = terms
         self.introduction = introduction
         self.was_told = False
-        self.refusal: Verdict | None = None
         # Of the ID that is not answered yet.
         self.id_tag = b""
         self.client = client

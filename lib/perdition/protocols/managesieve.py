@@ -269,7 +269,6 @@ class ServerSide:
         self.terms = terms
         self.introduction = introduction
         self.was_told = False
-        self.refusal: Verdict | None = None
         self.asked_for_tls = False
         # Whether the client knows what the server says in AUTHENTICATE.
         self.is_exchange = False

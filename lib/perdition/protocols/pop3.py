@@ -241,7 +241,6 @@ class ServerSide:
         self.terms = terms
         self.introduction = introduction
         self.was_told = self.takes_xclient = False
-        self.refusal: Verdict | None = None
         self.asked_for_tls = False
         # What the server announces, where it has been asked already and that still counts.
         self.announced: list[bytes] | None = None
@@ -300,12 +299,11 @@ class ServerSide:
     def _otherwise(self, login: Login, refusal: Verdict) -> Talk[Verdict | Challenge]:
         """By AUTH PLAIN, where USER is refused because the server does not have it.
 
-        RFC 2449 section 6.3: it does not announce it then.
+        RFC 2449 section 6.3: it does not announce it then. Where it was not asked what it has, it
+        is not asked now: who was refused would wait for the answer.
         """
-        self.refusal = refusal
-        if b"USER" in (yield from self._announced()):
+        if any(line.split()[:1] == [b"USER"] for line in self.announced or [b"USER"]):
             return refusal
-        self.refusal = None
         answer = yield from self._authenticate(login)
         return refusal if answer == NO_SASL else answer
 

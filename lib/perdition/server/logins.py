@@ -28,8 +28,6 @@ FIRST_THREADS = 4
 # aside, which nobody sees.
 MOST_IDLE = 16
 STACK_SIZE = 512 * 1024
-# A thread that has waited for its peer so long leaves its place to another one.
-SLOW_SECONDS = 0.02
 # How long after the last time that all threads were busy it is looked at often.
 HURRY_SECONDS = 1.0
 # tcpi_unacked in the kernel's struct tcp_info: of a listener, how many wait to be accepted.
@@ -337,7 +335,7 @@ class LoginThreads:
                 each.check(now)
             if server.is_accepting and server.is_busy:
                 self._busy_at = now
-                self._relieve(server, sum(now - each.since > SLOW_SECONDS for each in waits))
+                self._relieve(server, sum(each.is_slow(now) for each in waits))
         self._hurried = now - self._busy_at < HURRY_SECONDS
         self._others_wait &= self._hurried
         return self._hurried

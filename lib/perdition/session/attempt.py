@@ -304,18 +304,19 @@ class Attempt:
             except ValueError as error:
                 self.log.warning(f"{error}:{self.who()}")
                 return Verdict(False, protocols.REFUSED)
-        try:
-            outcome = converse(server.log_in(login), wire, channel)
-        except TROUBLE:
-            if server.refusal is None:
-                raise
-            outcome = server.refusal
+        outcome = converse(server.log_in(login), wire, channel)
         if not isinstance(outcome, Challenge):
             return outcome
         if login.exchange is None:
             raise ProtocolError("it asks for more than name and password")
         mechanism = login.exchange.mechanism
-        return exchange.go_between(self.session, server, wire, channel, outcome, mechanism)
+        try:
+            return exchange.go_between(self.session, server, wire, channel, outcome, mechanism)
+        except TROUBLE:
+            if mechanism not in sasl.OAUTH:
+                raise
+            # It has refused the token by asking (RFC 7628 section 3.2.3), however that ends.
+            return Verdict(False, protocols.REFUSED)
 
     def negotiate(self, server: ServerSide, wire: Wire, channel: Channel) -> Verdict | None:
         """Greeting and TLS; a verdict where it ends with that."""

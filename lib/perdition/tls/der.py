@@ -96,6 +96,10 @@ def subject_and_key(certificate: bytes) -> tuple[bytes, bytes]:
     return name.whole, key.whole
 
 
+# rsaEncryption (RFC 8017 appendix A.1), as `kind_of_key` has it.
+RSA = bytes.fromhex("2a864886f70d010101")
+
+
 def kind_of_key(certificate: bytes) -> bytes:
     """What tells RSA, ECDSA and others from one another: the key's algorithm as octets.
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from perdition import certificates
 from perdition.tls import LISTENING_FAILED, TlsSetupError
-from perdition.tls.der import CERTIFICATE, BadDer, kind_of_key
+from perdition.tls.der import CERTIFICATE, RSA, BadDer, kind_of_key
 from perdition.tls.files import PRIVATE_KEY, Pair, decoded, why
 
 OPTION = "ssl_sni_certs"
@@ -122,9 +122,11 @@ def choose(first: Own, others: Sequence[Own]) -> Choice:
             if by_name.setdefault(name, {}).setdefault(each.kind, each) is each:
                 used.add(each)
     for name, kinds in by_name.items():
-        # Clients that know another kind of key alone get that of the star.
-        for kind, each in by_name.get(star_for(name), {}).items():
-            kinds.setdefault(kind, each)
+        # Clients that know RSA alone get that of the star. Other kinds would be chosen before a
+        # name's own RSA.
+        star = by_name.get(star_for(name), {})
+        if RSA in star:
+            kinds.setdefault(RSA, star[RSA])
     default = {first.kind: first}
     for each in others:
         if first.names and first.names <= each.names:

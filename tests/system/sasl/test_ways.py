@@ -19,8 +19,8 @@ PLAIN = coded(f"\0ann\0{SECRET}")
 Part = list[tuple[bytes, bytes]]
 WITHOUT_USER: Part = [
     (b"", b"+OK hi\r\n"),
-    (b"USER ann\r\n", b"-ERR what is that?\r\n"),
     (b"CAPA\r\n", b"+OK\r\nSASL PLAIN\r\n.\r\n"),
+    (b"USER ann\r\n", b"-ERR what is that?\r\n"),
     (b"AUTH PLAIN %b\r\n" % PLAIN, b"+OK in\r\n"),
 ]
 LONG = "x" * 300
@@ -58,7 +58,7 @@ def play(part: Part, heard: list[bytes], sock: socket.socket) -> None:
 @pytest.mark.parametrize(
     ("protocol", "part", "secret", "more"),
     [
-        ("POP3", WITHOUT_USER, SECRET, {}),
+        ("POP3", WITHOUT_USER, SECRET, {"ssl_mode": "tls_outgoing"}),
         ("POP3", WITH_WORDS, LONG, {}),
         ("IMAP4", WITHOUT_LOGIN, SECRET, {}),
         ("MANAGESIEVE", WITH_LITERALS, SECRET, {"outgoing_client_identity": "xclient"}),
