@@ -291,6 +291,34 @@ def test_the_threads_of_a_burst_leave_again(start: Start) -> None:
     program.logged_in().close()
 
 
+def test_clients_that_dribble_keep_nobody_out(start: Start) -> None:
+    program = start("--workers", "1", "--login_threads", "50")
+    over = threading.Event()
+
+    def dribble(sock: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while not over.is_set():
+                for octet in b"NOOP\r\n":
+                    sock.send(bytes([octet]))
+                    over.wait(0.003)
+                sock.setblocking(False)
+                with contextlib.suppress(BlockingIOError):
+                    sock.recv(4000)
+                sock.setblocking(True)
+
+    clients = [program.connect() for _ in range(2 * FIRST_THREADS)]
+    threads = [threading.Thread(target=dribble, args=(each.sock,)) for each in clients]
+    with closing(*clients):
+        for each in threads:
+            each.start()
+        try:
+            program.logged_in().close()
+        finally:
+            over.set()
+            for each in threads:
+                each.join()
+
+
 def test_who_waits_for_a_real_server_does_not_give_way_to_others(start: Start) -> None:
     with ScriptedServer() as server, contextlib.ExitStack() as stack:
         program = start(

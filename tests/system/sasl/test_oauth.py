@@ -97,6 +97,21 @@ def test_a_client_may_cancel_instead_of_answering_the_error(front: Front, mechan
     assert set(statuses) == {"failed: Re-Authentication Failure"}
 
 
+def test_an_answer_that_dovecot_does_not_take_hides_no_refusal(
+    front: Front, mechanism: str
+) -> None:
+    with front.client() as client:
+        initial = message(mechanism, "token-that-is-bad", "eve")
+        outcome = client.authenticate(mechanism, answers(coded("x" * 9000)), initial)
+        assert not outcome.accepted
+    statuses = re.findall('authentication_id="eve".* status="(.*)"', front.program.log())
+    assert set(statuses) <= {
+        "failed: Re-Authentication Failure",
+        "failed: Authentication cancelled",
+    }
+    assert "failed: Re-Authentication Failure" in statuses or front.protocol == "MANAGESIEVE"
+
+
 def test_the_longest_token_that_dovecot_takes(front: Front, mechanism: str) -> None:
     """It reads 8192 octets of base64."""
     (token,) = [each for each in TOKENS if len(each) == 6000]
