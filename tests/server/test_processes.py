@@ -1,6 +1,7 @@
 """Master and workers: signals, limits, and what happens when one of them dies."""
 
 import contextlib
+import itertools
 import os
 import signal
 import socket
@@ -295,28 +296,27 @@ def test_clients_that_dribble_keep_nobody_out(start: Start) -> None:
     program = start("--workers", "1", "--login_threads", "50")
     over = threading.Event()
 
-    def dribble(sock: socket.socket) -> None:
-        with contextlib.suppress(OSError):
-            while not over.is_set():
-                for octet in b"NOOP\r\n":
-                    sock.send(bytes([octet]))
-                    over.wait(0.003)
-                sock.setblocking(False)
-                with contextlib.suppress(BlockingIOError):
-                    sock.recv(4000)
-                sock.setblocking(True)
+    def dribble() -> None:
+        with (
+            contextlib.suppress(OSError),
+            socket.create_connection(("127.0.0.1", program.port), 60) as sock,
+        ):
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            for octet in itertools.cycle(b"NOOP\r\n"):
+                sock.send(bytes([octet]))
+                if over.wait(0.003):
+                    return
 
-    clients = [program.connect() for _ in range(2 * FIRST_THREADS)]
-    threads = [threading.Thread(target=dribble, args=(each.sock,)) for each in clients]
-    with closing(*clients):
+    threads = [threading.Thread(target=dribble) for _ in range(3 * FIRST_THREADS)]
+    for each in threads:
+        each.start()
+    try:
+        program.wait_log("]: Connect:  ", FIRST_THREADS)
+        program.logged_in().close()
+    finally:
+        over.set()
         for each in threads:
-            each.start()
-        try:
-            program.logged_in().close()
-        finally:
-            over.set()
-            for each in threads:
-                each.join()
+            each.join()
 
 
 def test_who_waits_for_a_real_server_does_not_give_way_to_others(start: Start) -> None:
