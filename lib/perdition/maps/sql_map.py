@@ -1,5 +1,6 @@
 """What all maps in SQL databases do: ask one after the other, and read the value."""
 
+import abc
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -53,7 +54,7 @@ class SqlMap:
             each.close()
 
 
-class TableMap(SqlMap):
+class TableMap(SqlMap, abc.ABC):
     """A table on hosts that the fields of 2.2's option name.
 
     Attributes:
@@ -76,13 +77,13 @@ class TableMap(SqlMap):
         super().__init__([self.database(host, access, settings) for host in access.hosts], settings)
 
     @staticmethod
+    @abc.abstractmethod
     def database(host: str, access: Access, settings: MapSettings, /) -> Database:
         """The database on one of the hosts.
 
         Raises:
             MapFailed: the port is none.
         """
-        raise NotImplementedError
 
 
 def text_of(key: bytes) -> str | None:
