@@ -232,11 +232,17 @@ class Worker:
                     end = time.monotonic() + self.drain_limit
             if retired and not has_asked_last and self.logins.have_ended():
                 has_asked_last = True
-                # Sessions may last for days, and so would its connections.
-                self.service.finder.close()
+                self._let_go_of_map()
             is_empty = has_asked_last and not self._count
             if retired and (is_empty or time.monotonic() >= end):
                 return
+
+    def _let_go_of_map(self) -> None:
+        """Close the map: sessions may last for days, and so would its connections."""
+        try:
+            self.service.finder.close()
+        except Exception as error:  # noqa: BLE001 - no session must end with that
+            self.log.trace(error)
 
     def _tell_master(self, message: bytes) -> None:
         """Tell the master something, who may have gone: then we shall hear of it."""
