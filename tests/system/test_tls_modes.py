@@ -1,13 +1,21 @@
 """Every `ssl_mode`, in every protocol, between a mail program and Dovecot."""
 
+import base64
+import socket
 import ssl
+import time
 from contextlib import closing
 
 import pytest
 
+from perdition.session.service import GREETING_SECONDS
+from support.certificates import Pki
 from support.clients import SPOKEN, Refused
 from support.dovecot import PASSWORD
+from support.managesieve import ManageSieve
+from support.processes import HOST
 from support.program import Options, Start
+from support.scripted import ScriptedServer, read_line
 from system.conftest import Routes
 
 pytestmark = pytest.mark.system
@@ -73,6 +81,28 @@ def test_where_tls_is_forced_a_login_in_the_clear_is_refused_and_taken_after_it(
         # There it is no log-in: AUTHENTICATE is refused before anything is read of it.
         proxy.wait_log('client-secure=plaintext .* status="failed: [^"]+"$')
     proxy.wait_log('client-secure=starttls .* status="ok"$')
+
+
+def test_a_managesieve_server_has_time_to_end_its_greeting_under_tls(
+    start: Start, files: Options, pki: Pki
+) -> None:
+    # In a few of a hundred log-ins Dovecot said nothing more, where it had none.
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(pki.file("for names"))
+    log_in = b'AUTHENTICATE "PLAIN" "%b"\r\n' % base64.b64encode(b"\0ann\0" + PASSWORD.encode())
+    with ScriptedServer(tls) as server:
+        options = {"outgoing_server": f"{HOST}:{server.port}", "ssl_mode": "ssl_outgoing"}
+        proxy = start("MANAGESIEVE", {**files, **options})
+        with ManageSieve(proxy.port) as client:
+            client.sock.sendall(log_in)
+            real = server.accept()
+            real.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            before = time.monotonic()
+            real.sendall(b'"SASL" "PLAIN"\r\nOK\r\n')
+            assert read_line(real) == log_in
+            assert time.monotonic() - before >= GREETING_SECONDS
+            real.sendall(b"OK\r\n")
+            assert client.response().status == "OK"
 
 
 @PROTOCOLS

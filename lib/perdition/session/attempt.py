@@ -234,6 +234,8 @@ class Attempt:
             verdict = self.negotiate(server, wire, channel)
             if verdict is None:
                 stage = "Fatal error authenticating user. Exiting child."
+                if service.dialogues.rest and channel.secure == "ssl":
+                    channel.pause(service.dialogues.rest)
                 verdict = self.log_in(server, wire, channel)
         except TROUBLE as error:
             if channel.patience.gave_way:
