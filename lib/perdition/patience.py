@@ -31,13 +31,14 @@ class Patience:
         since: the moment when the wait of now began, or the last one did.
         until: the moment when it is over. What has come ends no wait: the next one does, or `end`.
         deadline: the moment when all waiting is over.
+        host: whose connection it is, as far as that is known.
         expired: a wait was too long.
         gave_way: others needed its place.
     """
 
     __slots__ = (
         *("_client", "_lock", "_peer"),
-        *("began", "deadline", "expired", "gave_way", "since", "until"),
+        *("began", "deadline", "expired", "gave_way", "host", "since", "until"),
     )
 
     def __init__(self, client: int, seconds: float) -> None:
@@ -49,6 +50,7 @@ class Patience:
         """
         self._client = self._peer = client
         self._lock = threading.Lock()
+        self.host = ""
         self.began = self.since = monotonic()
         self.until = self.deadline = self.since + seconds if seconds else FOREVER
         self.expired = self.gave_way = False

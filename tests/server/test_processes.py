@@ -8,13 +8,24 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from perdition.server.logins import FIRST_THREADS, MOST_IDLE
-from server.conftest import ROOT, Client, Program, Start, free_port, is_running, wait_until
+from perdition.server.master import LEAVE_SECONDS
+from server.conftest import (
+    ROOT,
+    Client,
+    Program,
+    Start,
+    children,
+    free_port,
+    is_running,
+    wait_until,
+)
 from support.scripted import ScriptedServer
 
 
@@ -107,6 +118,36 @@ def test_sessions_are_ended_after_drain_timeout(start: Start) -> None:
         program.process.wait(60)
         assert client.line() == b""
         program.wait_log("]: Connections that are not logged in are ended: 2\n")
+
+
+@pytest.mark.parametrize("is_told_twice", [False, True])
+def test_a_containers_first_process_waits_for_its_sessions(
+    start: Start, is_told_twice: bool
+) -> None:
+    inside = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"]
+    if subprocess.run([*inside, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("no name spaces of processes here")
+    outside, port = start(), free_port()
+    command = [*outside.command, "-b", f"127.0.0.1:{port}", "--pid_file", ""]
+    with subprocess.Popen([*inside, *command, "--drain_timeout", "60"]) as process:
+        try:
+            wait_until(lambda: not refused(port), "it listens")
+            client = Client(port)
+            with closing(client):
+                client.log_in()
+                (first,) = children(process.pid)
+                os.kill(first, signal.SIGTERM)
+                wait_until(lambda: refused(port), "nobody listens")
+                time.sleep(1.5 * LEAVE_SECONDS)
+                assert client.works()
+                if is_told_twice:
+                    os.kill(first, signal.SIGTERM)
+                    assert client.line() == b""
+                else:
+                    assert client.ask("QUIT") == b"+OK QUIT\r\n"
+            assert process.wait(60) == 0
+        finally:
+            process.kill()
 
 
 def test_workers_leave_when_the_master_is_killed(start: Start) -> None:

@@ -1,10 +1,12 @@
 """Under a real inetd: a process a connection, as `inetd_mode` wants it."""
 
 import contextlib
+import os
 import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -58,6 +60,39 @@ def command(log: Path, server: ScriptedServer) -> list[str]:
     """The program, to be given a connection."""
     options = (*OPTIONS.split(), "-F", str(log), "--outgoing_server", f"{HOST}:{server.port}")
     return [sys.executable, f"{ROOT}/perdition.py", *options]
+
+
+def test_a_connection_that_was_not_to_block_is_one_as_well(
+    tmp_path: Path, server: ScriptedServer
+) -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        theirs.setblocking(False)
+        process = subprocess.Popen(command(tmp_path / "log", server), stdin=theirs, stdout=theirs)
+        assert read_line(ours).startswith(b"+OK POP3 perditon ready on ")
+        # It has to wait for the next word.
+        time.sleep(0.1)
+        ours.sendall(b"QUIT\r\n")
+        assert read_line(ours) == b"+OK QUIT\r\n"
+        assert process.wait(30) == 0
+
+
+def test_pipes_that_were_not_to_block_are_one_as_well(
+    tmp_path: Path, server: ScriptedServer
+) -> None:
+    (their_in, our_out), (our_in, their_out) = os.pipe(), os.pipe()
+    os.set_blocking(their_in, False)
+    os.set_blocking(their_out, False)
+    with subprocess.Popen(
+        command(tmp_path / "log", server), stdin=their_in, stdout=their_out
+    ) as process:
+        os.close(their_in)
+        os.close(their_out)
+        with os.fdopen(our_in, "rb") as said, os.fdopen(our_out, "wb", buffering=0) as to_say:
+            assert said.readline().startswith(b"+OK POP3 perditon ready on ")
+            to_say.write(b"QUIT\r\n")
+            assert said.read() == b"+OK QUIT\r\n"
+        assert process.wait(30) == 0
 
 
 def test_pipes_are_a_connection_as_well(tmp_path: Path, server: ScriptedServer) -> None:

@@ -1,5 +1,6 @@
 """Load balancers before us say in a PROXY header who the client is."""
 
+import contextlib
 import re
 import socket
 import ssl
@@ -19,7 +20,7 @@ from support.dovecot import PASSWORD, Dovecot
 from support.haproxy import Haproxy
 from support.processes import HOST, require
 from support.program import Options, Perdition, Start
-from support.scripted import ScriptedServer, header_of, read_all, read_line
+from support.scripted import SECONDS, ScriptedServer, header_of, read_all, read_line
 from system.conftest import Routes
 
 pytestmark = pytest.mark.system
@@ -268,3 +269,23 @@ def test_haproxy_takes_the_example_of_the_document(tmp_path: Path) -> None:
         [require("haproxy"), "-c", "-dW", "-f", file], check=False, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_behind_a_load_balancer_whoever_has_the_most_gives_way(start: Start) -> None:
+    proxy = start("POP3", {**FROM, "login_threads": 4, "workers": 1})
+
+    def connected(stack: contextlib.ExitStack, host: str) -> socket.socket:
+        sock = socket.create_connection((HOST, proxy.port), SECONDS)
+        stack.enter_context(sock)
+        sock.sendall(build_v1(CLIENT._replace(client=host)))
+        assert read_line(sock).startswith(b"+OK ")
+        return sock
+
+    with contextlib.ExitStack() as stack:
+        first = connected(stack, "192.0.2.1")
+        for _ in range(3):
+            connected(stack, "192.0.2.2")
+        connected(stack, "192.0.2.3")
+        proxy.wait_log("login_threads: 192.0.2.2:4711->.* gave way$")
+        first.sendall(b"QUIT\r\n")
+        assert read_line(first) == b"+OK QUIT\r\n"

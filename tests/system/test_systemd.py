@@ -102,7 +102,8 @@ def started(
 
 def test_systemd_hears_when_it_serves_reloads_and_ends(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager, free_port() as port:
-        address = tmp_path / "notify"
+        # As of an instance of a unit.
+        address = tmp_path / "notify@1"
         manager.bind(str(address))
         manager.settimeout(START_SECONDS)
         command = program(

@@ -36,8 +36,12 @@ class Standard:
         copy = os.dup(0)
         try:
             self.sock = socket.socket(fileno=copy)
+            # Whoever hands it over may have used it otherwise.
+            self.sock.setblocking(True)
         except OSError:
             os.close(copy)
+            for each in (0, 1):
+                os.set_blocking(each, True)
             self.sock, far = socket.socketpair()
             start_thread("in", self._read, far)
             self._writing = start_thread("out", self._write, far)

@@ -47,7 +47,7 @@ class LoginServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
     """The socketserver of one listener. A lock guards what it knows of its threads.
 
     Attributes:
-        connections: those that its threads serve, the oldest first, and whose they are.
+        connections: those that its threads serve, the oldest first.
         threads: how many threads it has.
         is_accepting: whether they go on to accept.
     """
@@ -81,7 +81,7 @@ class LoginServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
         self._local = None if host in ("0.0.0.0", "::") else listener.getsockname()  # noqa: S104
         # Not looked up, and made enumerations of, for each connection.
         self._kind = int(listener.family), int(listener.type), listener.proto
-        self.connections: dict[Patience, object] = {}
+        self.connections: dict[Patience, None] = {}
         self.threads = 0
         # The threads that may be in accept().
         self._accepters: set[int] = set()
@@ -192,7 +192,7 @@ class LoginServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
         patience = Patience(request.fileno(), self._seconds)
         # A dictionary's own operations are whole: no lock is needed for them.
         connections = self.connections
-        connections[patience] = client_address[0]
+        connections[patience] = None
         if self.is_busy:
             self._hurry()
         try:
@@ -238,12 +238,12 @@ class LoginServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
         Returns:
             How many.
         """
-        known = list(self.connections.items())
-        have = collections.Counter(host for _each, host in known)
+        known = list(self.connections)
+        have = collections.Counter(each.host for each in known)
         now = time.monotonic()
-        long = [item for item in known if item[0].may_give_way(now)]
-        long.sort(key=lambda item: (not item[0].is_clients, -have[item[1]]))
-        return sum(each.cut() for each, _host in long[:count])
+        long = [each for each in known if each.may_give_way(now)]
+        long.sort(key=lambda each: (not each.is_clients, -have[each.host]))
+        return sum(each.cut() for each in long[:count])
 
 
 class LoginThreads:

@@ -5,6 +5,7 @@ It logs the lines of logging.md section 4.
 
 import contextlib
 import gc
+import math
 import os
 import signal
 import socket
@@ -355,9 +356,10 @@ class Master:
             sock.close()
         if self.pid_file is not None:
             self.pid_file.remove()
-        end = time.monotonic() + LEAVE_SECONDS
+        # With a container's first process all others end.
+        end = math.inf if os.getpid() == 1 else time.monotonic() + LEAVE_SECONDS
         while self.children and (left := end - time.monotonic()) > 0:
-            again, _ready = signals.wait((), left)
+            again, _ready = signals.wait((), min(left, LEAVE_SECONDS))
             if any(number in FATAL for number in again):
                 self.children.retire(STOP)
             self.children.bury()

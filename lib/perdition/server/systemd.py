@@ -34,8 +34,10 @@ class Manager:
         """Tell it something, as in ``READY=1``."""
         if not self.is_there:
             return
-        # In the abstract namespace where it begins with "@".
-        address = self._address.replace("@", "\0", 1)
+        address = self._address
+        if address.startswith("@"):
+            # In the abstract namespace.
+            address = f"\0{address[1:]}"
         with (
             contextlib.suppress(OSError),
             socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock,

@@ -63,6 +63,7 @@ class Session:
     def meet(self, ends: Ends) -> None:
         """The client is at these ends, as the connection itself or somebody before us says."""
         self.ends = ends
+        self.channel.patience.host = ends.client
         self.peers = ""
         if ends.client:
             self.peers = f"{ends.client}:{ends.client_port}->{ends.local}:{ends.local_port}"
