@@ -1,6 +1,8 @@
 """Log lines, whole, and what keeps them apart from what peers sent."""
 
 import os
+import re
+import resource
 from pathlib import Path
 
 import pytest
@@ -136,9 +138,15 @@ def test_a_level_leaves_out_what_is_less_important(tmp_path: Path) -> None:
     assert path.read_text().count("\n") == 1
 
 
-def test_the_line_of_a_login_has_its_end_however_long_the_names_are(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("character", "is_shown_as"),
+    [("\x85", "\\302\\205"), ("\U00020000", "\U00020000"), ("\udcff", "\udcff")],
+)
+def test_the_line_of_a_login_has_its_end_however_long_the_names_are(
+    tmp_path: Path, character: str, is_shown_as: str
+) -> None:
     path = tmp_path / "log"
-    long = "\x85" * 20_000
+    long = character * 20_000
     line = logs.auth_line(
         Who("a:1->b:2", long, f"ann@{long}"),
         long,
@@ -148,6 +156,38 @@ def test_the_line_of_a_login_has_its_end_however_long_the_names_are(tmp_path: Pa
         b"x" * 9999,
     )
     Log("perdition", str(path), logs.DEBUG).notice(line)
-    shown = path.read_text()
+    shown = path.read_text(errors="surrogateescape")
     assert shown.endswith('..." protocol=IMAP4 server-secure=ssl status="failed: x"\n')
-    assert 'authentication_id="ann@\\302\\205' in shown
+    found = re.search('authentication_id="ann@(.*?)[.]{3}"', shown)
+    assert found is not None
+    assert found[1].startswith(is_shown_as * 60)
+    assert 960 < len(os.fsencode(found[1])) <= logs.NAME_LIMIT
+
+
+def test_a_line_after_one_that_was_cut_by_a_full_disk_is_a_line(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    log = Log("perdition", str(path), logs.DEBUG)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    log.notice("first")
+    resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 10, hard))
+    try:
+        log.notice("second")
+        log.notice("lost")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    log.notice("third")
+    log.notice("fourth")
+    first, second, third, fourth = path.read_text().splitlines()
+    assert len(second) == 10
+    assert [each.split("]: ")[-1] for each in (first, third, fourth)] == [
+        "first",
+        "third",
+        "fourth",
+    ]
+
+
+def test_the_log_is_nobody_elses_after_it_was_opened_again(tmp_path: Path) -> None:
+    log = Log("perdition", str(tmp_path / "log"), logs.DEBUG)
+    assert log.descriptor is not None
+    log.reopen()
+    assert not os.get_inheritable(log.descriptor)

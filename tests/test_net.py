@@ -206,3 +206,10 @@ def test_who_gives_way_does_not_wait_for_the_resolver() -> None:
         threading.Timer(0.1, patience.cut).start()
         with pytest.raises(ConnectFailed, match="the resolver: nobody waits for it any more"):
             net.connect("mail", "143", 0, patience, keepalive=False)
+
+
+def test_nothing_is_connected_when_all_waiting_is_over() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        patience = Patience(-1, 1e-9)
+        with pytest.raises(ConnectFailed, match="timed out"):
+            net.connect("127.0.0.1", str(listener.getsockname()[1]), 0, patience, keepalive=False)

@@ -110,9 +110,10 @@ class Backends:
 
     def nameless(self, destinations: Sequence[ServerItem]) -> ServerItem:
         """What the log has for a server where there is no candidate."""
-        for server in (*self.default_servers, *destinations):
-            return ServerItem("", "", server.port or self.default_port)
-        return ServerItem("", "(null)", self.default_port)
+        first = next(iter((*self.default_servers, *destinations)), None)
+        if first is None:
+            return ServerItem("", "(null)", self.default_port)
+        return ServerItem("", "", first.port or self.default_port)
 
     def connect(self, server: ServerItem, patience: Patience) -> socket.socket:
         """Connect to a server, for a session of that patience.

@@ -1,5 +1,6 @@
 """The log: its lines, whose texts are an interface (reference: logging.md), and where they go."""
 
+import codecs
 import os
 import re
 import stat
@@ -34,7 +35,7 @@ UNSAFE = re.compile(f'[{CONTROL}"]')
 UNSAFE_IN_LINE = re.compile(f"[{CONTROL}]")
 PRINTABLE = range(0x20, 0x7F)
 LINE_LIMIT = 8192
-# Characters of a name or password, so that a line about a log-in always has its end: fail2ban
+# Octets of a name or password, so that a line about a log-in always has its end: fail2ban
 # looks for the status there, and other programs than we cut long lines as well.
 NAME_LIMIT = 1024
 
@@ -86,9 +87,15 @@ def escape(text: str) -> str:
 
 
 def escape_name(text: str) -> str:
-    """The same of a name or password: the beginning of a long one."""
+    """The same of a name or password: the beginning of a long one, in whole characters."""
     shown = UNSAFE.sub(in_octal, text)
-    return shown if len(shown) <= NAME_LIMIT else f"{shown[:NAME_LIMIT]}..."
+    if len(shown) <= NAME_LIMIT // 4:
+        return shown
+    octets = shown.encode("utf-8", "surrogateescape")
+    if len(octets) <= NAME_LIMIT:
+        return shown
+    decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
+    return f"{decoder.decode(octets[:NAME_LIMIT])}..."
 
 
 def in_octal(found: re.Match[str]) -> str:
@@ -222,6 +229,7 @@ class Log:
         self.facility = facility
         self.descriptor: int | None = None
         self._stamp = (0, b"")
+        self._begin = b""
         # Of those who may not read what they are told.
         self._backlog: Backlog | None = None
         self._syslog = Syslog()
@@ -292,7 +300,7 @@ class Log:
     def take_descriptor(self, descriptor: int) -> None:
         """Write to descriptor from now on; it is closed here."""
         assert self.descriptor is not None  # noqa: S101 - only files are given
-        os.dup2(descriptor, self.descriptor)
+        os.dup2(descriptor, self.descriptor, inheritable=False)
         os.close(descriptor)
 
     def error(self, text: str) -> None:
@@ -336,7 +344,9 @@ class Log:
                 return
             octets = text.encode("utf-8", "surrogateescape")[:LINE_LIMIT]
             if self._backlog is None:
-                os.write(self.descriptor, b"%b%b\n" % (stamp[1], octets))
+                line = b"%b%b%b\n" % (self._begin, stamp[1], octets)
+                # Where the disk was full the next line must not be glued to this one.
+                self._begin = b"" if os.write(self.descriptor, line) == len(line) else b"\n"
             else:
                 self._backlog.put(b"%b%b\n" % (stamp[1], octets))
         except OSError:

@@ -10,14 +10,13 @@ from collections.abc import Container, Iterable, Sequence
 from typing import NamedTuple
 
 from perdition import parameters
-from perdition.parameters import Parameters
+from perdition.parameters import MOST_PORT, Parameters
 from perdition.patience import Patience
 from perdition.threads import IsOver, Threads, TookTooLong
 
 # Between user and host in options; it takes the place of the domain_delimiter when they are read.
 # The user means nothing there.
 DELIMITER = "@"
-MOST_PORT = 65535
 # What a process asks the resolver at the same time, at most.
 MOST_ASKED = 64
 _resolvers = Threads(MOST_ASKED, "resolver")
@@ -241,8 +240,10 @@ def connect(
             # Out of descriptors, or a family that the kernel does not have.
             reason = error.strerror or str(error)
             continue
-        patience.begin(sock.fileno(), seconds)
+        is_over = not patience.begin(sock.fileno(), seconds)
         try:
+            if is_over:
+                raise TimeoutError("timed out")
             sock.connect(address)
         except OSError as error:
             patience.forget(sock.fileno())

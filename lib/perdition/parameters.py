@@ -10,6 +10,8 @@ import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
+# RFC 9293 section 3.1.
+MOST_PORT = 65535
 TLS_WORDS = ("none", "ssl", "starttls", "starttls_force")
 CLIENT_WORDS = ("none", "proxy_v1", "proxy_v2", "id", "xclient")
 # Where they begin: a semicolon that is a user's is not followed by what looks like a key.

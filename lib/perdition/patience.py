@@ -121,10 +121,9 @@ class Patience:
         if now < self.until:
             return
         with self._lock:
-            if now >= self.until:
+            if now >= self.until and shut_down(self._client if self._peer < 0 else self._peer):
                 self.expired = True
                 self.until = FOREVER
-                shut_down(self._client if self._peer < 0 else self._peer)
 
     def cut(self) -> bool:
         """End the session's connections, whatever it does now.
@@ -149,13 +148,19 @@ class Patience:
             self.end()
 
 
-def shut_down(descriptor: int) -> None:
-    """End a connection that another thread waits on; closing it is left to that thread."""
+def shut_down(descriptor: int) -> bool:
+    """End a connection that another thread waits on; closing it is left to that thread.
+
+    Returns:
+        Whether there was one: a thread may be about to connect.
+    """
     if descriptor < 0:
-        return
+        return False
     with contextlib.suppress(OSError):
         sock = socket.socket(fileno=descriptor)
         try:
             sock.shutdown(socket.SHUT_RDWR)
         finally:
             sock.detach()
+        return True
+    return False

@@ -85,7 +85,7 @@ class Threads:
             What the work returns.
 
         Raises:
-            TookTooLong: it took longer, or nobody wanted it any more.
+            TookTooLong: it took longer, nobody wanted it any more, or there is no thread for it.
             BaseException: what the work raises.
         """
         deadline = None if seconds is None else monotonic() + seconds

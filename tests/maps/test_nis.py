@@ -73,9 +73,9 @@ def test_a_server_that_does_not_answer_is_out_of_order_in_time(nis: NisNetwork) 
     nis.kill("ypserv", signal.SIGSTOP)
     try:
         # The second one has to wait for the first one's call.
-        for _ in range(2):
+        for why in ("not within 0.5 s", "all 1 threads are at work"):
             start = time.monotonic()
-            with pytest.raises(Outcome, match=r"^nis: user_mail_server: no answer within 0.5 sec"):
+            with pytest.raises(Outcome, match=f"^nis: user_mail_server: no answer: {why}$"):
                 nis.lookup(b"ann", seconds=0.5, connections=1)
             assert 0.4 < time.monotonic() - start < 9
     finally:

@@ -23,6 +23,7 @@ def sees(protocol: str, *pieces: bytes) -> bool:
         ("IMAP4", b"a UNAUTHENTICATE\r\n", True),
         ("IMAP4", b"a NOOP\r\nb unauthenticate\n", True),
         ("IMAP4", b"a" * 20000 + b" UNAUTHENTICATE\r\n", True),
+        ("IMAP4", b"a UNAUTHENTICATE" + b" " * 300 + b"\r\n", True),
         ("IMAP4", b"a APPEND x {10}\r\nb UNAUTHENTICATE\r\n", True),
         ("IMAP4", b"UNAUTHENTICATE\r\n", False),
         ("IMAP4", b"a UNAUTHENTICATED\r\nb SEARCH TEXT UNAUTHENTICATE\r\n", False),
@@ -31,6 +32,7 @@ def sees(protocol: str, *pieces: bytes) -> bool:
         ("MANAGESIEVE", b"\tUNAUTHENTICATE\r\n", True),
         ("MANAGESIEVE", b'NOOP "x" UNAUTHENTICATE\r\n', True),
         ("MANAGESIEVE", b"\0UNAUTHENTICATE \t\r\n", True),
+        ("MANAGESIEVE", b"UNAUTHENTICATE" + b" \t" * 200 + b"\r\r\n", True),
         ("MANAGESIEVE", b"x-UNAUTHENTICATE\r\nUNAUTHENTICATE x\r\n", False),
     ],
 )

@@ -67,7 +67,7 @@ def test_who_asks_a_process_that_does_not_listen_gives_up_in_time(unheard: Authe
         return gave_up.qsize() == len(patiences)
 
     wait_until(have_given_up, 60, "all have given up")
-    assert [gave_up.get() for _ in patiences] == ["no answer in time"] * len(patiences)
+    assert [gave_up.get() for _ in patiences] == [authenticator.NO_ANSWER] * len(patiences)
 
 
 def test_a_process_that_cannot_be_replaced_stays(
@@ -137,3 +137,55 @@ def test_who_cannot_be_asked_for_now_is_told_so(monkeypatch: pytest.MonkeyPatch)
         requests.shutdown(socket.SHUT_WR)
         authenticator.serve(process, "perdition", 1)
         assert ours.recv(100) == b"fResource temporarily unavailable"
+
+
+def change_processes(made: Authenticator, test: socket.socket) -> None:
+    """In a process without threads, which only a fork may have: say when it is done, and wait."""
+    try:
+        made.start("perdition: authenticator", lambda: None)
+        for _ in range(30):
+            old = made.pid
+            made.replace("perdition: authenticator", lambda: None)
+            os.waitpid(old, 0)
+        test.sendall(b"x")
+        test.recv(1)
+        os.kill(made.pid, signal.SIGTERM)
+        os.waitpid(made.pid, 0)
+    finally:
+        os._exit(0)
+
+
+def test_nobody_is_forgotten_while_processes_change(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(authenticator.pam, "authenticate", lambda *_asked: "")
+    made = Authenticator(Log("perdition", str(tmp_path / "log"), INFO), "perdition", 60)
+    ours, theirs = socket.socketpair()
+    forgotten: list[str] = []
+    over = threading.Event()
+
+    def ask() -> None:
+        while not over.is_set():
+            try:
+                made.ask(Login("ann", b"x"), "192.0.2.1", Patience(-1, 0))
+            except NotKnown as error:
+                forgotten.append(str(error))
+
+    pid = os.fork()
+    if pid == 0:
+        ours.close()
+        change_processes(made, theirs)
+    theirs.close()
+    made.be_client()
+    askers = [threading.Thread(target=ask) for _ in range(4)]
+    for each in askers:
+        each.start()
+    with ours:
+        ours.settimeout(60)
+        assert ours.recv(1) == b"x"
+        over.set()
+        for each in askers:
+            each.join()
+    os.waitpid(pid, 0)
+    made._ours.close()
+    assert not forgotten

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from perdition.server.detaching import Launcher
 from perdition.server.logins import FIRST_THREADS
 from server.conftest import ROOT, Client, Program, Start, free_port, is_running, wait_until
 from server.test_processes import closing
@@ -457,3 +458,11 @@ def open_files(pid: int) -> set[str]:
             with contextlib.suppress(OSError):
                 found.add(str(each.readlink()))
     return found
+
+
+def test_a_launcher_that_was_killed_does_not_end_the_daemon() -> None:
+    launcher = Launcher()
+    reader, launcher._descriptor = os.pipe()
+    os.close(reader)
+    launcher.release()
+    assert launcher._descriptor is None

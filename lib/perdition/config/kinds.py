@@ -13,8 +13,8 @@ from perdition.config.ssl_mode import WORDS as SSL_MODES
 from perdition.config.ssl_mode import SslMode as SslMode  # noqa: PLC0414 - part of this vocabulary
 from perdition.config.ssl_mode import show_ssl_mode
 from perdition.identity import AddDomain, State, check_key_format
-from perdition.net import MOST_PORT, may_be_port
-from perdition.parameters import BadParameters, check_pattern, parse_rule
+from perdition.net import may_be_port
+from perdition.parameters import MOST_PORT, BadParameters, check_pattern, parse_rule
 from perdition.protocols.sasl import MECHANISMS
 from perdition.tls import PROTO_VERSIONS
 

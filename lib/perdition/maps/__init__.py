@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol
 
 from perdition.identity import Ends
 from perdition.net import BadItem, ServerItem, parse_destination
-from perdition.parameters import BadParameters
+from perdition.parameters import MOST_PORT, BadParameters
 from perdition.protocols import decode
 
 # What no name of a user, host or port has.
@@ -171,7 +171,7 @@ def check_item(item: ServerItem, text: str) -> None:
     if not HOST.fullmatch(item.host):
         raise MapFailed(f"not the name of a host: {shown(text)}")
     if not PORT.fullmatch(item.port) or (
-        item.port.isdecimal() and not 0 < int(item.port) < 1 << 16
+        item.port.isdecimal() and not 0 < int(item.port) <= MOST_PORT
     ):
         where = text if item.port in text else f"{item.port}: {text}"
         raise MapFailed(f"not a port: {shown(where)}")

@@ -15,6 +15,7 @@ import ldapurl
 
 from perdition.maps import MapFailed
 from perdition.maps.deadlines import TlsSocket
+from perdition.parameters import MOST_PORT
 
 DEFAULT_URL = "ldap://localhost/ou=mailbox,dc=nodomain?username,mailhost,port?one?(uid=%s)"
 ATTRIBUTES = ("username", "mailhost", "port")
@@ -238,7 +239,7 @@ def read_servers(url: ldapurl.LDAPUrl) -> tuple[Server, ...]:
     default = ports.pop() if len(ports) == 1 else PORTS[url.urlscheme]
     servers = []
     for each in found:
-        if each is None or not 0 < int(each[2] or default) < 1 << 16:
+        if each is None or not 0 < int(each[2] or default) <= MOST_PORT:
             # Not shown: with a "user:password@" before it, it would have a password.
             raise MapFailed("ldap: not a host, or hosts with blanks between")
         host, port = each[1], each[2] or default

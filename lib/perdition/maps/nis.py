@@ -45,9 +45,7 @@ class Nis:
                 lambda: match(default_domain(), encode(self._name), query.key), self._seconds
             )
         except TookTooLong as error:
-            raise MapFailed(
-                f"nis: {self._name}: no answer within {self._seconds:g} seconds"
-            ) from error
+            raise MapFailed(f"nis: {self._name}: no answer: {error}") from error
         except (NisError, RuntimeError) as error:
             raise MapFailed(f"nis: {self._name}: {error}") from error
         return None if found is None else found.removesuffix(b"\0")

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from perdition.maps import MapFailed
+from perdition.parameters import MOST_PORT
 
 FIELDS = ("hosts", "port", "db", "table", "user", "password", "server_col", "user_col", "port_col")
-MOST_PORT = (1 << 16) - 1
 WORD = re.compile(r"\S+")
 # The words of the map sql, and the fields of Table that they are for.
 SETTINGS = {"table": "name", "user_col": "user", "server_col": "server", "port_col": "port"}

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
+from perdition.parameters import MOST_PORT
 from perdition.protocols import decode
 
 # Field and value, None for NIL.
@@ -16,7 +17,6 @@ Pairs = tuple[Pair, ...]
 # What Dovecot takes for the name of a session, and nobody has to quote.
 SESSION_NAME = re.compile(r"[0-9A-Za-z+/=_.:@~-]{1,64}")
 NUMBER = re.compile(r"[0-9]{1,5}")
-MOST_PORT = 65535
 # The parameters that are read, and how XCLIENT and ID call them.
 XCLIENT = {
     b"ADDR": "client",

@@ -24,9 +24,8 @@ from perdition.protocols import (
 from perdition.protocols.capability import capabilities
 from perdition.protocols.client_identity import BadIdentity, Pairs, Told
 from perdition.protocols.imap_id import BadList
-from perdition.protocols.wire import Wire
+from perdition.protocols.wire import LINE_LIMIT, Wire
 
-LINE_LIMIT = 16384
 LITERAL_LIMIT = 4096
 
 # tag = 1*<any ASTRING-CHAR except "+">; the original takes "+" and "[" and "}", and refuses "]"

@@ -31,9 +31,8 @@ from perdition.protocols.announcement import (
     announcement,
 )
 from perdition.protocols.client_identity import NOBODY, Introduction
-from perdition.protocols.imap4 import LINE_LIMIT
 from perdition.protocols.imap_ways import may_quote, may_send_at_once, plain_is_better
-from perdition.protocols.wire import Wire
+from perdition.protocols.wire import LINE_LIMIT, Wire
 
 # Octets: of a response with literals, and of all that is kept for the client.
 RESPONSE_LIMIT = 65536

@@ -4,9 +4,8 @@ import re
 
 from perdition.protocols import ProtocolError, Talk
 from perdition.protocols.client_identity import Pair, Pairs
-from perdition.protocols.wire import Wire
+from perdition.protocols.wire import LINE_LIMIT, Wire
 
-LINE_LIMIT = 16384
 # RFC 2971 section 3.3: most pairs, and most octets of a field and of a value.
 PAIRS_LIMIT, FIELD_LIMIT, VALUE_LIMIT = 30, 30, 1024
 # Longer values are not handed on: there are servers that close the connection then.

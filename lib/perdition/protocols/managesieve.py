@@ -24,9 +24,8 @@ from perdition.protocols import (
 from perdition.protocols.capability import capabilities
 from perdition.protocols.client_identity import NOBODY, BadIdentity, Introduction, Pairs, Told
 from perdition.protocols.sasl import BadResponse
-from perdition.protocols.wire import Wire
+from perdition.protocols.wire import LINE_LIMIT, Wire
 
-LINE_LIMIT = 16384
 LITERAL_LIMIT = 4096
 QUOTED_LIMIT = 1024
 CAPABILITY_LIMIT = 64

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from perdition.identity import Ends
+from perdition.parameters import MOST_PORT
 from perdition.protocols import ProtocolError, Talk, decode, encode
 from perdition.protocols.wire import Wire
 
@@ -46,7 +47,6 @@ SSL_HEAD = struct.Struct("!BI")
 CRC32C_SIZE = 4
 CRC32C_POLYNOMIAL = 0x82F63B78
 PORT = re.compile(r"0|[1-9][0-9]{0,4}")
-MOST_PORT = 65535
 
 
 class TlsSeen(NamedTuple):

@@ -5,6 +5,9 @@ from collections import deque
 
 from perdition.protocols import Talk
 
+# Octets of a line of any protocol, unless a mechanism has longer ones.
+LINE_LIMIT = 16384
+
 
 class LineTooLong(Exception):
     """More octets came without an end of line than the reader accepts."""

@@ -13,9 +13,10 @@ COMMANDS = {
     # Cyrus goes on to parse in the middle of a line that it has refused.
     "MANAGESIEVE": re.compile(rb"(?:\A|[^\w.-])UNAUTHENTICATE[ \t]*\r*\n", re.IGNORECASE),
 }
-# So much of a line that has no end yet is kept; a longer one is none of these commands, or its tag
-# is longer than that, and the rest of it looks like a shorter one.
+# So much of a line that has no end yet is kept, and one of the blanks at its end: a longer one is
+# none of these commands, or its tag is longer, and the rest of it looks like one that is not.
 KEPT = 256
+BLANKS = b" \t\r"
 
 
 class Forbidden(Exception):
@@ -41,4 +42,8 @@ class Guard:
         text = self._line + data
         if self._command.search(text):
             raise Forbidden
-        self._line = text[text.rfind(b"\n") + 1 :][-KEPT:]
+        line = text[text.rfind(b"\n") + 1 :]
+        if len(line) > KEPT:
+            word = line.rstrip(BLANKS)
+            line = word[-KEPT:] + line[len(word) :][:1]
+        self._line = line

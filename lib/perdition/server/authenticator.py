@@ -12,7 +12,7 @@ import signal
 import socket
 import struct
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import setproctitle
 
@@ -30,6 +30,7 @@ REQUEST_SIZE = 65536
 HEAD = struct.Struct("!HHH")
 ACCEPTED, REFUSED, FAILED = b"a", b"r", b"f"
 ANSWER_SIZE = 512
+NO_ANSWER = "no answer, or not in time"
 # How often those that have ended are looked for.
 TICK = 1.0
 
@@ -155,7 +156,7 @@ class Authenticator:
             return ""
         if answer[:1] == REFUSED:
             return text or "refused"
-        raise NotKnown(text or "no answer in time")
+        raise NotKnown(text or NO_ANSWER)
 
     def _send(self, request: bytes, theirs: socket.socket, ours: socket.socket) -> None:
         """Ask, as soon as the process can be asked.
@@ -179,7 +180,7 @@ class Authenticator:
                 self._ours.sendmsg([request], [rights], socket.MSG_DONTWAIT)
                 return
             if any(descriptor == ours.fileno() for descriptor, _events in poll.poll()):
-                raise NotKnown("no answer in time")
+                raise NotKnown(NO_ANSWER)
 
 
 def be_default() -> None:
@@ -215,26 +216,49 @@ def unpack(request: bytes) -> Identity:
 
 
 def serve(requests: socket.socket, service: str, seconds: int) -> None:
-    """Answer until nobody is left who could ask."""
+    """Answer until nobody is left who could ask, or until told to end."""
     children: set[int] = set()
-    while True:
+    poll = select.poll()
+    poll.register(requests, select.POLLIN)
+    requests.setblocking(False)
+    goes_on = True
+    while goes_on:
         bury(children)
-        requests.settimeout(TICK if children else None)
-        try:
-            request, descriptors, _flags, _address = socket.recv_fds(requests, REQUEST_SIZE, 1)
-        except TimeoutError:
-            continue
-        if not request:
-            return
-        for descriptor in descriptors:
-            with contextlib.suppress(ValueError), socket.socket(fileno=descriptor) as answer:
-                if not is_awaited(answer):
-                    continue
-                try:
-                    children.add(answer_apart(service, unpack(request), answer, seconds))
-                except OSError as error:
-                    with contextlib.suppress(OSError):
-                        answer.sendall(FAILED + os.strerror(error.errno or 0).encode())
+        if poll.poll(TICK * 1000 if children else None):
+            with without_end():
+                goes_on = take_request(requests, service, seconds, children)
+
+
+@contextlib.contextmanager
+def without_end() -> Iterator[None]:
+    """TERM ends us after the body: who sends it has another process for what was not taken yet."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def take_request(requests: socket.socket, service: str, seconds: int, children: set[int]) -> bool:
+    """Have the next one answered by a child, if nobody else has taken it.
+
+    Returns:
+        Whether there may be more.
+    """
+    try:
+        request, descriptors, _flags, _address = socket.recv_fds(requests, REQUEST_SIZE, 1)
+    except BlockingIOError:
+        return True
+    for descriptor in descriptors:
+        with contextlib.suppress(ValueError), socket.socket(fileno=descriptor) as answer:
+            if not is_awaited(answer):
+                continue
+            try:
+                children.add(answer_apart(service, unpack(request), answer, seconds))
+            except OSError as error:
+                with contextlib.suppress(OSError):
+                    answer.sendall(FAILED + os.strerror(error.errno or 0).encode())
+    return bool(request)
 
 
 def is_awaited(answer: socket.socket) -> bool:
@@ -263,6 +287,7 @@ def answer_apart(service: str, identity: Identity, answer: socket.socket, second
     if pid:
         return pid
     try:
+        signal.pthread_sigmask(signal.SIG_SETMASK, [])
         signal.alarm(seconds)
         answer.sendall(asked(service, identity)[:ANSWER_SIZE])
     finally:

@@ -1,5 +1,6 @@
 """Becoming a daemon, and letting whoever started it know that it serves."""
 
+import contextlib
 import os
 from collections.abc import Iterable
 
@@ -43,7 +44,9 @@ class Launcher:
     def release(self) -> None:
         """Let it end, for the daemon serves."""
         if self._descriptor is not None:
-            os.write(self._descriptor, b"\0")
+            # It may have been killed.
+            with contextlib.suppress(OSError):
+                os.write(self._descriptor, b"\0")
         self.forget()
 
     def forget(self) -> None:
