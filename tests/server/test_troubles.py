@@ -3,6 +3,7 @@
 import contextlib
 import fcntl
 import os
+import re
 import resource
 import shlex
 import signal
@@ -18,7 +19,7 @@ from perdition.server.detaching import Launcher
 from perdition.server.logins import FIRST_THREADS
 from server.conftest import ROOT, Client, Program, Start, free_port, is_running, wait_until
 from server.test_processes import closing
-from support.processes import NOBODY, as_root, have_no_threads
+from support.processes import NOBODY, as_root, have_no_threads, require
 
 CRASHES = (
     signal.SIGSEGV,
@@ -212,17 +213,46 @@ def test_workers_have_nothing_of_who_started_them(start: Start) -> None:
 
 
 @as_root
-def test_a_master_whose_workers_do_not_start_ends_in_order(start: Start, tmp_path: Path) -> None:
+@pytest.mark.parametrize("daemon", [False, True], ids=["foreground", "daemon"])
+def test_a_master_whose_workers_do_not_start_ends_in_order(
+    start: Start, tmp_path: Path, daemon: bool
+) -> None:
     log_path, pid_path = tmp_path / "lone log", tmp_path / "lone" / "pid"
     command = [*start().command, "-u", str(NOBODY), "-g", str(NOBODY), "-b", "127.0.0.1:0"]
     command += ["-F", str(log_path), "--pid_file", str(pid_path), "--workers", "1"]
-    done = subprocess.run(command, preexec_fn=have_no_threads, check=False, timeout=60)
+    if daemon:
+        command.remove("--no_daemon")
+    done = subprocess.run(
+        command, preexec_fn=have_no_threads, stderr=subprocess.PIPE, check=False, timeout=60
+    )
     assert done.returncode == 255
+    assert done.stderr.endswith(b" ended before it could serve: see the log\n") == daemon
     log = log_path.read_text()
     assert log.count("Worker 0: can't start new thread: allow the user") == 5
     assert log.endswith("Workers do not start. Exiting.\n")
     assert pid_path.parent.is_dir()
     assert not pid_path.exists()
+
+
+@as_root
+@pytest.mark.parametrize("capability", ["setuid", "setgid"])
+@pytest.mark.parametrize("option", ["--quiet", "--check_config"])
+def test_who_may_not_become_the_user_does_not_start(
+    start: Start, tmp_path: Path, capability: str, option: str
+) -> None:
+    log_path = tmp_path / "lone log"
+    command = [*start().command, "-u", str(NOBODY), "-g", str(NOBODY), "-b", "127.0.0.1:0"]
+    command += ["-F", str(log_path), "--pid_file", str(tmp_path / "lone pid"), option]
+    command.remove("--no_daemon")
+    without = [require("setpriv"), "--bounding-set", f"-{capability}"]
+    done = subprocess.run([*without, *command], capture_output=True, text=True, check=False)
+    assert done.returncode == 255
+    assert re.search(
+        rf": user {NOBODY} and group {NOBODY}: Operation not permitted: root needs the cap",
+        done.stderr,
+    )
+    if option == "--quiet":
+        assert "Fatal error setting group and userid. Exiting.\n" in log_path.read_text()
 
 
 @as_root

@@ -64,6 +64,11 @@ class Children:
         return len(self._living)
 
     @property
+    def have_served(self) -> bool:
+        """Whether one of them has said that it serves."""
+        return self._has_served
+
+    @property
     def cannot_start(self) -> bool:
         """Whether so many have ended without having served that there is no hope.
 

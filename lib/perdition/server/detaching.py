@@ -17,18 +17,23 @@ class Launcher:
     def __init__(self) -> None:
         self._descriptor: int | None = None
 
-    def detach(self, keep: Iterable[object], success: int, failure: int) -> None:
+    def detach(self, keep: Iterable[object], success: int, failure: int, complaint: str) -> None:
         """Become a daemon; only that one returns.
 
         Args:
             keep: files and descriptors that stay open.
             success: the launcher's status where `release` was called.
             failure: its status where the daemon has ended before.
+            complaint: what it says then, on standard error.
         """
         serving, self._descriptor = os.pipe2(os.O_CLOEXEC)
         if os.fork():
             os.close(self._descriptor)
-            os._exit(success if os.read(serving, 1) else failure)
+            if os.read(serving, 1):
+                os._exit(success)
+            with contextlib.suppress(OSError):
+                os.write(2, f"{complaint}\n".encode())
+            os._exit(failure)
         os.close(serving)
         mask = os.umask(0)
         os.umask(mask)

@@ -13,7 +13,7 @@ from perdition.identity import Ends
 from perdition.patience import Patience
 from perdition.server import privileges
 from perdition.server.listeners import ends_of
-from perdition.server.privileges import Ids
+from perdition.server.privileges import CannotBecome, Ids
 from perdition.server.worker import TICK, make_relay, make_session, relay_session
 from perdition.session.service import Service
 from perdition.threads import NoThread, start_thread
@@ -95,7 +95,7 @@ def serve_inetd(service: Service, ids: Ids | None) -> bool:
             return serve(service, standard.sock, standard.ends())
         finally:
             standard.finish()
-    except NoThread as error:
+    except (NoThread, CannotBecome) as error:
         service.log.error(f"inetd_mode: {error}")
         return False
     except Exception as error:  # noqa: BLE001 - standard error is the client

@@ -17,7 +17,7 @@ from perdition.maps import MapFailed
 from perdition.maps.choice import Latest, whole_option
 from perdition.server import privileges
 from perdition.server.checking import check_file
-from perdition.server.privileges import Ids, NoSuchUser
+from perdition.server.privileges import CannotBecome, Ids, NoSuchUser
 from perdition.server.service import (
     configured_map,
     goes_out_with_tls,
@@ -128,8 +128,11 @@ class Loaded:
         if os.geteuid() != 0:
             return None
         try:
-            return privileges.find(self.options.username, self.options.group)
-        except NoSuchUser as error:
+            ids = privileges.find(self.options.username, self.options.group)
+            if not self.options.inetd_mode:
+                privileges.check(ids)
+            return ids
+        except (NoSuchUser, CannotBecome) as error:
             self.log.error("Fatal error setting group and userid. Exiting.")
             raise StartFailed(str(error)) from error
 

@@ -81,6 +81,8 @@ class Master:
         # Those of the service manager, which listens on.
         self.are_given = False
         self.children = Children(self.log)
+        self.workers = options.workers or len(os.sched_getaffinity(0))
+        self._has_said_ready = False
 
     def service(self) -> Service:
         """What sessions are given, with the map of now."""
@@ -138,15 +140,10 @@ class Master:
         signals = Signals((*FATAL, signal.SIGHUP, signal.SIGCHLD), IGNORED)
         signal.pthread_sigmask(signal.SIG_SETMASK, [])
         self._start_authenticator()
-        workers = self.options.workers or len(os.sched_getaffinity(0))
         gc.collect()
         gc.freeze()
-        for place in range(workers):
+        for place in range(self.workers):
             self._fork(place, signals)
-        if not self.options.is_foreground:
-            self.log.info(f"Listening with {workers} workers")
-        self.launcher.release()
-        self.manager.tell("READY=1")
         try:
             return self._supervise(signals)
         except Exception as error:  # noqa: BLE001 - the last resort of a process
@@ -205,7 +202,8 @@ class Master:
         if self.log.descriptor is not None:
             keep.append(self.log.descriptor)
         self.log.let_go()
-        self.launcher.detach(keep, SUCCESS, FAILURE)
+        complaint = f"{self.options.program}: it has ended before it could serve: see the log"
+        self.launcher.detach(keep, SUCCESS, FAILURE, complaint)
         self.log.begin_process()
         if self.pid_file is not None:
             self.pid_file.write()
@@ -299,9 +297,12 @@ class Master:
                 dues.append(self.authenticator.seconds_to_due())
             waits = [each for each in dues if each is not None]
             numbers, ready = signals.wait(speakers, min(waits, default=None))
-            self.manager.still_there()
+            if self._has_said_ready:
+                self.manager.still_there()
             for descriptor in ready:
                 children.hear(speakers[descriptor])
+            if children.have_served and not self._has_said_ready:
+                self._say_ready()
             ended = children.bury()
             self._follow_authenticator(ended)
             if children.cannot_start:
@@ -317,6 +318,14 @@ class Master:
                 return self._end(fatal, signals)
             for place in children.take_due():
                 self._fork(place, signals)
+
+    def _say_ready(self) -> None:
+        """Say that somebody serves, to all who wait for that."""
+        self._has_said_ready = True
+        if not self.options.is_foreground:
+            self.log.info(f"Listening with {self.workers} workers")
+        self.launcher.release()
+        self.manager.tell("READY=1")
 
     def _reload(self, signals: Signals) -> None:
         """HUP: read again what can be, and change to workers that have it.

@@ -15,6 +15,10 @@ class NoSuchUser(Exception):
     """There is no such user or group; the text says which."""
 
 
+class CannotBecome(Exception):
+    """The system does not let us be the user and group; the text says why, and what to do."""
+
+
 class Ids(NamedTuple):
     """A user and a group."""
 
@@ -62,13 +66,50 @@ def _number(text: str) -> int:
 
 
 def drop(ids: Ids) -> None:
-    """Become that user and group for good, without the groups of whoever started us."""
-    if ids.name:
-        os.initgroups(ids.name, ids.gid)
-    else:
-        os.setgroups([])
-    os.setgid(ids.gid)
-    os.setuid(ids.uid)
+    """Become that user and group for good, without the groups of whoever started us.
+
+    Raises:
+        CannotBecome: the system does not let us.
+    """
+    try:
+        if ids.name:
+            os.initgroups(ids.name, ids.gid)
+        else:
+            os.setgroups([])
+        os.setgid(ids.gid)
+        os.setuid(ids.uid)
+    except OSError as error:
+        raise _cannot_become(ids, error.errno or 0) from error
+
+
+def check(ids: Ids) -> None:
+    """See whether that user and group could be become, in a process of its own.
+
+    Raises:
+        CannotBecome: they could not.
+    """
+    try:
+        pid = os.fork()
+    except OSError:
+        # Whoever is to become it has no process either, and will say so.
+        return
+    if pid == 0:
+        code = 0
+        try:
+            drop(ids)
+        except CannotBecome as error:
+            code = error.__cause__.errno or 0  # type: ignore[union-attr]
+        finally:
+            os._exit(code)
+    if code := os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]):
+        raise _cannot_become(ids, code)
+
+
+def _cannot_become(ids: Ids, number: int) -> CannotBecome:
+    return CannotBecome(
+        f"user {ids.uid} and group {ids.gid}: {os.strerror(number)}: root needs the capabilities "
+        "CAP_SETUID and CAP_SETGID for that"
+    )
 
 
 def open_files() -> int:

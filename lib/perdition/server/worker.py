@@ -26,7 +26,7 @@ from perdition.relay.loop import Relay
 from perdition.server import privileges
 from perdition.server.listeners import ends_of
 from perdition.server.logins import WAKE, Address, LoginThreads
-from perdition.server.privileges import Ids
+from perdition.server.privileges import CannotBecome, Ids
 from perdition.server.signals import Signals
 from perdition.server.slots import Slot
 from perdition.session.channel import Channel
@@ -164,7 +164,10 @@ class Worker:
         if not self.options.no_affinity:
             stay_on_a_cpu(self.place, self.options.workers)
         if ids is not None:
-            privileges.drop(ids)
+            try:
+                privileges.drop(ids)
+            except CannotBecome as error:
+                raise CannotServe(f"Worker {self.place}: {error}") from error
         begin()
         setproctitle.setproctitle(f"{self.options.program}: worker {self.place}")
         try:
