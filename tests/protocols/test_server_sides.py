@@ -239,6 +239,27 @@ def test_no_answer_raises_anything_but_what_is_documented(name: str, text: bytes
         return
 
 
+@pytest.mark.parametrize("compat", [False, True])
+@pytest.mark.parametrize(
+    ("answer", "accepted", "told"),
+    [
+        (b"flim07 OK user u, quota {3}\r\n", True, b""),
+        (b"flim07 NO no such user joe{3}\r\n", False, b""),
+        (b"* OK see {3}\r\nflim07 OK in\r\n", True, b"* OK see {3}\r\n"),
+        (b"* NO [ALERT] see {3}\r\nflim07 OK in\r\n", True, b"* NO [ALERT] see {3}\r\n"),
+    ],
+)
+def test_a_text_that_ends_like_the_head_of_a_literal_is_none(
+    answer: bytes, accepted: bool, told: bytes, compat: bool
+) -> None:
+    wire, client = Wire(), Wire()
+    server = side("imap4", wire, client, compat=compat)
+    assert play(server.negotiate(), wire, [b"* OK [CAPABILITY LITERAL+] hi {3}\r\n"]) == Ready()
+    asked = b"* CAPABILITY IMAP4rev1\r\nflim08 OK done {2}\r\n"
+    assert play(server.log_in(LOGIN), wire, [answer, asked]).accepted == accepted
+    assert said(client).endswith(told)
+
+
 def test_the_end_of_a_literal_and_what_follows_it_are_no_other_literal() -> None:
     wire, client = Wire(), Wire()
     server = side("imap4", wire, client)

@@ -47,15 +47,17 @@ def log_in(
         if protocol == "IMAP4"
         else b"OK\r\n"
     )
-    answer = read_line(client)
-    assert b"OK" in answer
-    assert b"UNAUTHENTICATE" not in answer
+    answer = b""
+    while b"OK" not in answer:
+        answer = read_line(client)
+        assert b"UNAUTHENTICATE" not in answer
     return client, real
 
 
 @pytest.mark.parametrize("protocol", GREETING)
 @pytest.mark.parametrize("is_let_through", [False, True])
 @pytest.mark.parametrize("in_tls", [False, True])
+@pytest.mark.parametrize("compat", ["", "2.2"])
 def test_unauthenticate_is_let_through_if_an_option_says_so(
     start: Start,
     files: Options,
@@ -63,9 +65,13 @@ def test_unauthenticate_is_let_through_if_an_option_says_so(
     protocol: str,
     is_let_through: bool,
     in_tls: bool,
+    compat: str,
 ) -> None:
     with ScriptedServer() as server:
-        more = {"outgoing_server": f"{HOST}:{server.port}", "unauthenticate": is_let_through}
+        more: dict[str, str | int | bool] = {
+            **{"outgoing_server": f"{HOST}:{server.port}", "unauthenticate": is_let_through},
+            "compat": compat,
+        }
         if in_tls:
             more |= {**files, "ssl_mode": "ssl_listen"}
         proxy = start(protocol, more)

@@ -40,6 +40,11 @@ UNTAGGED_LIMIT = 256
 # A literal of the server, which waits for nothing
 LITERAL_AHEAD = re.compile(rb"\{(\d{1,20})\}$")
 NO_OR_BAD = re.compile(rb"(?:NO|BAD)(?: |$)", re.IGNORECASE)
+# Their text, behind a code or without one, may end like the head of a literal (RFC 9051 section 9,
+# resp-text).
+STATUS_RESPONSE = re.compile(
+    rb"\* (?:OK|NO|BAD|BYE|PREAUTH)(?:$| (?:[^\[]|\[[^\]]*\]))", re.IGNORECASE
+)
 ID_RESPONSE = re.compile(rb"\* ID(?: |$)", re.IGNORECASE)
 TAG_CHARACTERS = string.digits + string.ascii_lowercase + string.ascii_uppercase
 TAGS = tuple(f"flim{a}{b}".encode() for a in TAG_CHARACTERS for b in TAG_CHARACTERS)
@@ -140,7 +145,13 @@ class ServerSide:
         code = CAPABILITY_CODE.match(answer.line)
         if self.announced and answer.accepted and code:
             self.client.say(b"* CAPABILITY " + announcement(code[1]).shown)
-        return answer
+        return self._watched(answer)
+
+    def _watched(self, answer: Verdict) -> Verdict:
+        """The same answer; whether the log-in can be taken back is known by what was said of it."""
+        code = CAPABILITY_CODE.match(answer.line)
+        announced = announcement(code[1]) if code else self.announced_more or UNKNOWN
+        return answer._replace(is_revocable=announced.has_unauthenticate)
 
     def respond(self, response: bytes | None) -> Talk[Verdict | Challenge]:
         self.wire.say(sasl.say_response(response), secret=True)
@@ -207,7 +218,7 @@ class ServerSide:
         if isinstance(answer, Challenge):
             return sasl.challenge(answer.octets)
         if self.terms.compat:
-            return answer
+            return self._watched(answer)
         return (yield from self._with_capabilities(answer))
 
     def _with_capabilities(self, verdict: Verdict) -> Talk[Verdict]:
@@ -371,6 +382,8 @@ class ServerSide:
 
     def _whole(self, response: bytes) -> Talk[bytes]:
         """A response of which this is the first line."""
+        if not response.startswith(b"* ") or STATUS_RESPONSE.match(response):
+            return response
         line = response
         # The end of a literal and what follows it do not make another one.
         while line.endswith(b"}") and (literal := LITERAL_AHEAD.search(line)):
