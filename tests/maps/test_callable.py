@@ -73,6 +73,14 @@ def test_what_the_function_returns_is_found(code: Code, expression: str, found: 
     assert code.lookup(function(expression), b"m\xfcller") == found
 
 
+@pytest.mark.parametrize("key", [b"x@evil:1,y", b"ann;tls=none"])
+def test_a_name_chooses_no_servers_by_its_commas(code: Code, key: bytes) -> None:
+    assert code.lookup(function("user + '@mail1'"), key) is None
+    found = code.lookup(function("ServerItem(user, 'mail1', '')"), key)
+    assert found == Answer([ServerItem(key.decode(), "mail1", "")])
+    assert code.lookup(function("'mail1, mail2'"), b"ann") == b"mail1, mail2"
+
+
 NONSENSE = [
     ("7", "returned int, and not str"),
     ("True", "returned bool"),

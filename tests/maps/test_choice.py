@@ -12,6 +12,7 @@ import pytest
 
 from perdition.maps import MapFailed, MapSettings, Query, choice
 from perdition.maps.choice import STORES, Latest, NoMap, Store, map_name, open_map, whole_option
+from perdition.maps.foreign import Foreign
 from support.popmaps import LIBRARIES
 
 DOCUMENT = (Path(__file__).parents[2] / "docs/maps.md").read_text(encoding="utf-8")
@@ -261,3 +262,25 @@ def test_what_goes_wrong_in_a_map_of_others_is_out_of_order(
 def test_a_map_of_others_does_not_take_the_place_of_ours(tmp_path: Path, popmap: str) -> None:
     install(tmp_path, "other", "", {choice.GROUP: ["posix_regex = other:Other"]})
     assert opened_elsewhere("posix_regex", popmap, str(tmp_path)) == "b'b'\n"
+
+
+class Echo:
+    """A map of others' that puts the key into the value."""
+
+    by_key_alone = True
+
+    def __init__(self, _option: str, _settings: MapSettings) -> None:
+        return
+
+    def lookup(self, query: Query, /) -> bytes:
+        return query.key + b"@mail1"
+
+    def close(self) -> None:
+        return
+
+
+def test_in_a_map_of_others_a_name_chooses_no_servers_by_its_commas() -> None:
+    opened = Foreign("echo", Echo, "", MapSettings())
+    assert opened.lookup(Query(b"bob")) == b"bob@mail1"
+    assert opened.lookup(Query(b"x@evil:1,y")) is None
+    assert opened.lookup(Query(b"ann;tls=none")) is None

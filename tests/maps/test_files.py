@@ -332,3 +332,23 @@ def test_what_the_originals_tools_leave_behind_a_value_is_none_of_it(
     found = KINDS[kind].map(str(path), MapSettings())
     assert ask(found, b"last") == b"192.0.2.1:34110"
     found.close()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_file_without_entries_takes_no_place_of_one_with_some(tmp_path: Path, kind: str) -> None:
+    path, told = tmp_path / "map", list[str]()
+    KINDS[kind].make(path, {b"ann": b"mail1"})
+    opened = KINDS[kind].map(str(path), MapSettings(tell=told.append))
+    assert opened.lookup(Query(b"ann")) == b"mail1"
+    new = tmp_path / "new"
+    KINDS[kind].make(new, {})
+    if kind == "posix_regex":
+        new.write_text("# nobody yet\n")
+    new.rename(path)
+    assert opened.lookup(Query(b"ann")) == b"mail1"
+    assert told == [f"{path}: has no entries: what it held before stays in use"]
+    opened.close()
+    # If it is meant: HUP opens another one.
+    opened = KINDS[kind].map(str(path), MapSettings(tell=told.append))
+    assert opened.lookup(Query(b"ann")) is None
+    opened.close()

@@ -105,6 +105,13 @@ def test_columns_of_any_type_are_compared_as_text(
     assert lookup(option, key.encode()) == found
 
 
+@pytest.mark.parametrize("column", ["user", "`user`", "numbers.user", "`numbers`.`user`"])
+def test_a_column_of_numbers_may_be_named_in_any_way(mariadb: MariaDb, column: str) -> None:
+    option = f"{HOST}:{mariadb.port}:dbPerdition:numbers:{ACCOUNT}:servername:{column}:port"
+    assert lookup(option, b"7") == ANN
+    assert lookup(option, b"7x") is None
+
+
 @pytest.mark.parametrize(
     ("column", "found"),
     [("port=143 AND user", ANN), ("port=144 AND user", None), ("user+0", ANN), ("port+0", None)],

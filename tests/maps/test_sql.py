@@ -47,6 +47,13 @@ def test_the_table_has_the_names_of_2_2(path: Path) -> None:
     assert lookup(f"sqlite:///{path}", "nobody") is None
 
 
+def test_a_name_chooses_no_servers_by_its_commas(path: Path) -> None:
+    option = f"sqlite:///{path} query=SELECT :key || '@mail1'"
+    assert lookup(option, "bob") == Answer([ServerItem("bob", "mail1", "")])
+    assert lookup(option, "x@evil:1,y") is None
+    assert lookup(option, "ann;tls=none") is None
+
+
 def test_table_and_columns_can_have_other_names(tmp_path: Path) -> None:
     fill(tmp_path / "db", "Users", "[order] [select] [group]")
     words = "table=Users user_col=order server_col=select port_col=group"

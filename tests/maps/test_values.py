@@ -43,6 +43,7 @@ def item(host: str, port: str = "", user: str = "") -> ServerItem:
         ("@mail1", item("mail1")),
         ("m\xfcller@mail1", item("mail1", user="m\xfcller")),
         (" mail1 ", item("mail1")),
+        (" bob@mail1 ", item("mail1", user=" bob")),
     ],
 )
 def test_a_value_is_taken_apart(value: str, found: ServerItem) -> None:

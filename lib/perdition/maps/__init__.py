@@ -125,6 +125,14 @@ class MapSettings(NamedTuple):
     tell: Callable[[str], None] = tell_nobody
 
 
+def from_key(value: bytes, key: bytes) -> bool:
+    """Whether a comma or semicolon of a value may have come there with the key.
+
+    It would choose other servers than the operator wants, or how they are spoken to.
+    """
+    return any(each in value and each in key for each in (b",", b";"))
+
+
 def read_value(value: bytes, delimiter: str, port: str = "") -> Answer:
     """Take a value apart (reference: maps.md section 3), or a list of them with commas between.
 
@@ -138,15 +146,17 @@ def read_value(value: bytes, delimiter: str, port: str = "") -> Answer:
         MapFailed: it is nonsense; the text says which.
     """
     text = decode(value)
-    pieces = [text] if "," in delimiter else [each.strip(" ") for each in text.split(",")]
+    pieces = [text] if "," in delimiter else text.split(",")
     if len(pieces) > MOST_DESTINATIONS:
         raise MapFailed(f"more than {MOST_DESTINATIONS} destinations: {shown(text)}")
     found = []
-    for piece in pieces:
-        if not piece:
+    for number, piece in enumerate(pieces):
+        # A blank may be the first character of a name.
+        trimmed = piece.rstrip(" ") if delimiter in piece and not number else piece.strip(" ")
+        if not trimmed:
             continue
         try:
-            item = parse_destination(piece, delimiter, port)
+            item = parse_destination(trimmed, delimiter, port)
         except BadItem as error:
             raise MapFailed(str(error)) from error
         except BadParameters as error:

@@ -12,7 +12,7 @@ class Bdb(FileMap):
 
     Look-ups are made in a copy of which every page was looked at: the original's makebdb writes the
     file in its place and takes no lock. While it reads its entries, the file is an empty database
-    and nothing is wrong with it; so an empty one does not take the place of one that is not.
+    and nothing is wrong with it.
 
     The library reads the copy at places that it names, and no two processes have a cache in common:
     it holds in a process forked later as well.
@@ -34,13 +34,9 @@ class Bdb(FileMap):
 
     def read(self) -> Copy:
         try:
-            copy = copy_of(self.path)
-            if self._content is not None and next(copy.items(), None) is None:
-                copy.close()
-                raise BrokenFile("has no entries")
+            return Copy(copy_of(self.path), LibdbError)
         except LibdbError as error:
             raise BrokenFile(f"not a Berkeley DB file, or a damaged one: {error}") from error
-        return Copy(copy, LibdbError)
 
 
 def copy_of(path: Path) -> File:

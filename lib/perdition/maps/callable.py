@@ -10,7 +10,7 @@ from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any
 
-from perdition.maps import Answer, MapFailed, MapSettings, Query
+from perdition.maps import Answer, MapFailed, MapSettings, Query, from_key
 from perdition.maps.foreign import as_destination, out_of_order
 from perdition.net import ServerItem
 from perdition.protocols import decode, encode
@@ -48,9 +48,10 @@ class PythonFunction:
             MapFailed: it raises an exception, takes too long, or returns nonsense.
         """
         try:
-            return self._threads.call(lambda: self._call(decode(query.key)), self._seconds)
+            found = self._threads.call(lambda: self._call(decode(query.key)), self._seconds)
         except TookTooLong as error:
             raise MapFailed(f"{self._name}: {error}") from error
+        return None if isinstance(found, bytes) and from_key(found, query.key) else found
 
     def _call(self, user: str) -> bytes | Answer | None:
         """What a thread does."""

@@ -82,6 +82,9 @@ class Records:
             raise BrokenFile(ASTRAY) from error
         raise BrokenFile(ASTRAY)
 
+    def is_empty(self) -> bool:
+        return not any(slots for _place, slots in self._index)
+
     def close(self) -> None:
         return
 

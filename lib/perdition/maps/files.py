@@ -7,6 +7,7 @@ import shutil
 import stat
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, ClassVar, NamedTuple, Protocol
 
@@ -31,6 +32,13 @@ class Content(Protocol):
             BrokenFile: the file is damaged.
         """
 
+    def is_empty(self) -> bool:
+        """Whether there is no key at all.
+
+        Raises:
+            BrokenFile: the file is damaged.
+        """
+
     def close(self) -> None:
         """Let go of it."""
 
@@ -40,6 +48,9 @@ class Database(Protocol):
 
     def fetch(self, key: bytes) -> bytes | None:
         """The value of a key, None where there is none."""
+
+    def items(self) -> Iterator[tuple[bytes, bytes]]:
+        """All keys and their values."""
 
     def close(self) -> None:
         """Close it."""
@@ -73,6 +84,12 @@ class Copy:
             raise BrokenFile(str(error)) from error
         return None if value is None else value.partition(b"\0")[0]
 
+    def is_empty(self) -> bool:
+        try:
+            return next(self._database.items(), None) is None
+        except self._failure as error:
+            raise BrokenFile(str(error)) from error
+
     def close(self) -> None:
         self._database.close()
 
@@ -99,8 +116,9 @@ class FileMap(abc.ABC):
 
     Each look-up looks whether there is another file than the one that was read, and reads that; one
     that is written anew in its place is read when nobody has written for a moment. While it is half
-    written, is broken or is gone, what was read before stays in use. The lock lets one thread look
-    up at a time.
+    written, is broken or is gone, what was read before stays in use. So it does where the new one
+    has no entries: that is what a tool makes that is given none, or waits for them. The lock lets
+    one thread look up at a time.
 
     Where nobody has named a file and the default one is not there, there is no map: sites that have
     one real server only were never asked for it.
@@ -210,6 +228,7 @@ class FileMap(abc.ABC):
                 # It changed meanwhile: who knows what was read.
                 content.close()
                 raise BeingWritten
+            self._check_entries(content)
         except BeingWritten:
             self._stamp = None
             if self._content is None:
@@ -226,6 +245,16 @@ class FileMap(abc.ABC):
             self._content, self._trouble = content, ""
             self._told.clear()
         return self._content
+
+    def _check_entries(self, content: Content) -> None:
+        """Have a file without entries not take the place of one with some.
+
+        Raises:
+            BrokenFile: it would.
+        """
+        if self._content is not None and content.is_empty() and not self._content.is_empty():
+            content.close()
+            raise BrokenFile("has no entries")
 
     def _is_being_rewritten(self, stamp: Stamp) -> bool:
         """Whether the file that is in use is written anew, in its place, at this moment."""

@@ -13,6 +13,7 @@ from perdition.maps import (
     Query,
     Refusal,
     check_item,
+    from_key,
     shown,
 )
 from perdition.net import ServerItem
@@ -117,9 +118,10 @@ class Foreign:
             MapFailed: it raises something, or says what no map says.
         """
         with out_of_order(self._name, MapFailed):
-            found = self._lookup(query)
+            said = self._lookup(query)
         with out_of_order(self._name):
-            return as_found(found)
+            found = as_found(said)
+        return None if isinstance(found, bytes) and from_key(found, query.key) else found
 
     def close(self) -> None:
         # A new one is in its place already.

@@ -80,6 +80,9 @@ class Lines:
                 return before + filled(value, key, groups)
         return None
 
+    def is_empty(self) -> bool:
+        return not self._lines
+
     def close(self) -> None:
         for pattern, _value in self._lines:
             pattern.close()

@@ -39,6 +39,7 @@ class Sql(SqlMap):
             MapFailed: option is not as it should be, or a driver is missing.
         """
         places = read_places(option)
+        self.is_computed = bool(places.query)
         super().__init__(
             [
                 database(number, text, places, settings)

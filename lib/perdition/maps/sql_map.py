@@ -4,7 +4,7 @@ import abc
 from collections.abc import Sequence
 from typing import ClassVar
 
-from perdition.maps import Found, MapFailed, MapSettings, Query, read_value
+from perdition.maps import Found, MapFailed, MapSettings, Query, from_key, read_value
 from perdition.maps.database import Database
 from perdition.maps.servers import Servers
 from perdition.maps.sql_options import Access, read_access
@@ -16,11 +16,13 @@ class SqlMap:
     Attributes:
         NAME: of the map.
         NOTHING: what is found where the column of the server is empty or NULL.
+        is_computed: the value may be made of the key.
     """
 
     NAME: ClassVar[str]
     NOTHING: ClassVar[bytes | None] = b""
     by_key_alone = True
+    is_computed = False
 
     def __init__(self, databases: Sequence[Database], settings: MapSettings) -> None:
         """Use these databases.
@@ -44,6 +46,8 @@ class SqlMap:
             return None
         if not row.server:
             return self.NOTHING
+        if self.is_computed and from_key(row.server, query.key):
+            return None
         try:
             return read_value(row.server, self._delimiter, row.port)
         except MapFailed as error:

@@ -15,6 +15,9 @@ from perdition.protocols import decode, encode
 # A name that SQL takes without quotes. Anything else is what the operator has written in SQL, such
 # as a name in quotes or an expression, and stays as it is: 2.2 pasted all of them into its query.
 PLAIN = re.compile(r"[^\W\d][\w$]*")
+NAME = r"(?:[^\W\d][\w$]*|`[^`]+`|\"[^\"]+\"|\[[^\]]+\])"
+# The name of a column, perhaps with quotes, and with that of its table before it.
+COLUMN = re.compile(rf"(?:{NAME}\.)*{NAME}")
 Write = Callable[[str], str]
 
 
@@ -74,7 +77,7 @@ def of_table(table: Table, write: Write, write_user: Write | None = None) -> Sta
 
     user = f"{prefix}{write_user(table.user)}" if write_user else column(table.user)
     # What is written in SQL, as a condition before the column may be, says nothing of the key.
-    has_user = write_user is not None or PLAIN.fullmatch(table.user) is not None
+    has_user = write_user is not None or COLUMN.fullmatch(table.user) is not None
     wanted = [column(table.server), *([column(table.port)] if table.port else [])]
     if has_user:
         wanted.insert(0, user)
