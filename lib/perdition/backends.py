@@ -112,8 +112,12 @@ class Backends:
         """What the log has for a server where there is no candidate."""
         first = next(iter((*self.default_servers, *destinations)), None)
         if first is None:
-            return ServerItem("", "(null)", self.default_port)
+            return self.unknown()
         return ServerItem("", "", first.port or self.default_port)
+
+    def unknown(self) -> ServerItem:
+        """What the log has for a server where none was looked for."""
+        return ServerItem("", "(null)", self.default_port)
 
     def connect(self, server: ServerItem, patience: Patience) -> socket.socket:
         """Connect to a server, for a session of that patience.

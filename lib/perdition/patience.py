@@ -121,9 +121,12 @@ class Patience:
         if now < self.until:
             return
         with self._lock:
-            if now >= self.until and shut_down(self._client if self._peer < 0 else self._peer):
+            if now >= self.until:
+                # The thread looks at it as soon as it is woken.
                 self.expired = True
-                self.until = FOREVER
+                self.expired = shut_down(self._client if self._peer < 0 else self._peer)
+                if self.expired:
+                    self.until = FOREVER
 
     def cut(self) -> bool:
         """End the session's connections, whatever it does now.

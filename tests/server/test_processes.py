@@ -98,14 +98,18 @@ def test_int_ends_sessions_at_once(start: Start) -> None:
     wait_until(lambda: not any(map(is_running, program.workers_seen)), "the workers have left")
 
 
-def test_a_second_term_to_the_workers_ends_them(start: Start) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_second_signal_to_the_workers_ends_them(start: Start, number: int) -> None:
     program = start("--workers", "1")
     client = program.logged_in()
     with closing(client):
         (worker,) = program.workers()
+        # While there is a master it is no matter of theirs.
+        os.kill(worker, signal.SIGINT)
+        assert client.works()
         program.kill(signal.SIGTERM)
         program.process.wait(60)
-        os.kill(worker, signal.SIGTERM)
+        os.kill(worker, number)
         wait_until(lambda: not is_running(worker), "the worker has left")
         assert client.line() == b""
 

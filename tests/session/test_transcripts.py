@@ -66,6 +66,9 @@ class Servers:
         ]
 
     def nameless(self, _destinations: Sequence[ServerItem]) -> ServerItem:
+        return self.unknown()
+
+    def unknown(self) -> ServerItem:
         return ServerItem("", "(null)", self.default_port)
 
     def connect(self, server: ServerItem, _patience: Patience) -> socket.socket:

@@ -4,11 +4,12 @@ import base64
 import socket
 import ssl
 import time
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
 
 import pytest
 
-from perdition.session.service import GREETING_SECONDS
+from perdition.session.overheard import REST_SECONDS
 from support.certificates import Pki
 from support.clients import SPOKEN, Refused
 from support.dovecot import PASSWORD
@@ -39,6 +40,8 @@ MODES = {
     "tls_listen,tls_outgoing_force": ("starttls", "starttls"),
     "tls_listen_force,tls_outgoing": ("starttls", "starttls"),
 }
+LOG_IN = b'AUTHENTICATE "PLAIN" "%b"\r\n' % base64.b64encode(b"\0ann\0" + PASSWORD.encode())
+Begin = Callable[[], tuple[ManageSieve, ssl.SSLSocket]]
 PROTOCOLS = pytest.mark.parametrize("protocol", SPOKEN)
 
 
@@ -83,26 +86,61 @@ def test_where_tls_is_forced_a_login_in_the_clear_is_refused_and_taken_after_it(
     proxy.wait_log('client-secure=starttls .* status="ok"$')
 
 
-def test_a_managesieve_server_has_time_to_end_its_greeting_under_tls(
-    start: Start, files: Options, pki: Pki
-) -> None:
-    # In a few of a hundred log-ins Dovecot said nothing more, where it had none.
+@pytest.fixture
+def overhearing(start: Start, files: Options, pki: Pki) -> Iterator[Begin]:
+    """Begin a log-in: the client, and a real server under TLS that has accepted it."""
     tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     tls.load_cert_chain(pki.file("for names"))
-    log_in = b'AUTHENTICATE "PLAIN" "%b"\r\n' % base64.b64encode(b"\0ann\0" + PASSWORD.encode())
-    with ScriptedServer(tls) as server:
+    with ScriptedServer(tls) as server, ExitStack() as stack:
         options = {"outgoing_server": f"{HOST}:{server.port}", "ssl_mode": "ssl_outgoing"}
         proxy = start("MANAGESIEVE", {**files, **options})
-        with ManageSieve(proxy.port) as client:
-            client.sock.sendall(log_in)
+
+        def begin() -> tuple[ManageSieve, ssl.SSLSocket]:
+            client = stack.enter_context(ManageSieve(proxy.port))
+            client.sock.sendall(LOG_IN)
             real = server.accept()
+            assert isinstance(real, ssl.SSLSocket)
             real.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            before = time.monotonic()
-            real.sendall(b'"SASL" "PLAIN"\r\nOK\r\n')
-            assert read_line(real) == log_in
-            assert time.monotonic() - before >= GREETING_SECONDS
-            real.sendall(b"OK\r\n")
-            assert client.response().status == "OK"
+            return client, real
+
+        yield begin
+
+
+def test_a_managesieve_server_has_time_to_end_its_greeting_under_tls(overhearing: Begin) -> None:
+    # In a few of a hundred log-ins Dovecot said nothing more, where it had none.
+    client, real = overhearing()
+    before = time.monotonic()
+    real.sendall(b'"SASL" "PLAIN"\r\nOK\r\n')
+    assert read_line(real) == LOG_IN
+    assert time.monotonic() - before >= REST_SECONDS
+    real.sendall(b"OK\r\n")
+    assert client.response().status == "OK"
+
+
+@pytest.mark.parametrize("knows_noop", [True, False])
+def test_a_managesieve_server_that_is_silent_under_tls_is_nudged_once(
+    overhearing: Begin, knows_noop: bool
+) -> None:
+    client, real = overhearing()
+    real.sendall(b'"SASL" "PLAIN"\r\nOK\r\n')
+    assert read_line(real) == LOG_IN
+    assert read_line(real) == b"NOOP\r\n"
+    real.sendall(b"NO (AUTHENTICATIONFAILED)\r\n")
+    real.sendall(b'OK "Done"\r\n' if knows_noop else b'NO "What?"\r\n')
+    assert read_line(real) == b"LOGOUT\r\n"
+    assert client.response().status == "NO"
+    client, real = overhearing()
+    real.sendall(b'"SASL" "PLAIN"\r\nOK\r\n')
+    assert read_line(real) == LOG_IN
+    assert read_line(real) == b"NOOP\r\n"
+    real.sendall(b"OK\r\n")
+    real.sendall(b'OK "Done"\r\n' if knows_noop else b'NO "What?"\r\n')
+    assert client.response().status == "OK"
+    client.sock.sendall(b"LISTSCRIPTS\r\n")
+    assert read_line(real) == b"LISTSCRIPTS\r\n"
+    real.sendall(b'"x"\r\nOK\r\n')
+    # Of the other answer it has heard nothing.
+    assert client.response().lines == [b'"x"']
 
 
 @PROTOCOLS

@@ -23,20 +23,22 @@ from perdition.protocols import (
 )
 from perdition.protocols.capability import capabilities
 from perdition.protocols.client_identity import NOBODY, BadIdentity, Introduction, Pairs, Told
+from perdition.protocols.managesieve_strings import (
+    LITERAL_MARK,
+    QUOTED,
+    QUOTED_LIMIT,
+    quote,
+    string,
+)
 from perdition.protocols.sasl import BadResponse
 from perdition.protocols.wire import LINE_LIMIT, Wire
 
 LITERAL_LIMIT = 4096
-QUOTED_LIMIT = 1024
 CAPABILITY_LIMIT = 64
 # Of a command; XCLIENT has six.
 ARGUMENTS_LIMIT = 64
 
-# quoted = <"> *QUOTED-CHAR <">; string = quoted / literal
-QUOTED = re.compile(rb'"((?:[^"\\]|\\.)*)"')
 # literal-c2s = "{" number "+}" CRLF *OCTET; the original takes it without "+" as well
-# In front of the octets of a literal: no atom of a line begins with it.
-LITERAL_MARK = b"\n"
 LITERAL = re.compile(rb"\{(\d{1,10})\+?\}$")
 # The same in a response that was read whole
 LITERAL_INSIDE = re.compile(rb"\{(\d{1,10})\+?\}\r\n")
@@ -85,8 +87,8 @@ class ClientSide:
                     self._say_capabilities("CAPABILITY completed, mate")
                 case b"NOOP", 0:
                     self._say("OK", "NOOP completed, mate")
-                case b"NOOP", 1 if (tag := _string(arguments[0])) is not None:
-                    self.wire.say(b'OK (TAG %b) "NOOP completed, mate"' % _quote(tag))
+                case b"NOOP", 1 if (tag := string(arguments[0])) is not None:
+                    self.wire.say(b'OK (TAG %b) "NOOP completed, mate"' % quote(tag))
                 case b"NOOP", 1:
                     self._sorry("Invalid argument, expected NOOP [String], mate")
                 case b"NOOP", _:
@@ -124,7 +126,7 @@ class ClientSide:
                     self._sorry("Unknown command, mate")
 
     def challenge(self, octets: bytes) -> Talk[bytes | None]:
-        self.wire.say(_quote(base64.b64encode(octets)), secret=True)
+        self.wire.say(quote(base64.b64encode(octets)), secret=True)
         line = yield from self.wire.read_line(self.limit)
         response, *more = (yield from self._take_arguments(line)) or [b""]
         if more:
@@ -135,8 +137,8 @@ class ClientSide:
         if verdict.line and self.terms.server_resp_line:
             self.wire.say(verdict.line)
         elif verdict.success_data is not None:
-            data = _quote(base64.b64encode(verdict.success_data))
-            line = b"OK (SASL %b) %b" % (data, _quote(encode(self.terms.ok_line)))
+            data = quote(base64.b64encode(verdict.success_data))
+            line = b"OK (SASL %b) %b" % (data, quote(encode(self.terms.ok_line)))
             self.wire.say(line, secret=True)
         else:
             self._say("OK", self.terms.ok_line)
@@ -157,7 +159,7 @@ class ClientSide:
 
     def _authenticate(self, mechanism: bytes, response: bytes | None = None) -> Talk[Login]:
         """The log-in of AUTHENTICATE, with or without an initial response (RFC 5804, 2.1)."""
-        name = (_string(mechanism) or b"") if mechanism.startswith(b'"') else b""
+        name = (string(mechanism) or b"") if mechanism.startswith(b'"') else b""
         offered, certified = self.terms.mechanisms, self.certified
         sasl.check(name, offered, certified)
         if response is None and self.terms.compat and self.terms.takes_no_login(self.in_tls):
@@ -177,7 +179,7 @@ class ClientSide:
         Raises:
             BadResponse: it is none.
         """
-        octets = _string(argument)
+        octets = string(argument)
         is_long = argument.startswith(b'"') and octets is not None and len(octets) > QUOTED_LIMIT
         if octets is None or (is_long and self.terms.compat):
             raise BadResponse('Invalid AUTHENTICATE "PLAIN" challenge, mate')
@@ -233,7 +235,7 @@ class ClientSide:
             text = text[1:]
 
     def _say(self, word: str, text: str) -> None:
-        self.wire.say(word.encode() + b" " + _quote(encode(text)))
+        self.wire.say(word.encode() + b" " + quote(encode(text)))
 
     def _sorry(self, text: str) -> None:
         self.wire.pause()
@@ -271,6 +273,8 @@ class ServerSide:
         self.asked_for_tls = False
         # Whether the client knows what the server says in AUTHENTICATE.
         self.is_exchange = False
+        # Whether there is an answer to more than that.
+        self.was_nudged = False
         self.capabilities: dict[bytes, bytes] = {}
 
     def negotiate(self) -> Talk[Ready | TlsWanted | Verdict]:
@@ -294,7 +298,7 @@ class ServerSide:
         announced = self.capabilities.get(b"SASL", b"").upper().split()
         if not sasl.may_succeed(mechanism, message, announced):
             return Verdict(False, protocols.NO_MECHANISM, goodbye=False, delays=2)
-        first = _quote(base64.b64encode(message), literal=b"{%d+}")
+        first = quote(base64.b64encode(message), literal=b"{%d+}")
         introduced = self._introduce()
         self.wire.say(b'AUTHENTICATE "%b" %b' % (mechanism, first), secret=True)
         if introduced:
@@ -305,12 +309,20 @@ class ServerSide:
         if response is None:
             self.wire.say(b'"*"')
         else:
-            self.wire.say(_quote(base64.b64encode(response), literal=b"{%d+}"), secret=True)
+            self.wire.say(quote(base64.b64encode(response), literal=b"{%d+}"), secret=True)
         return (yield from self._outcome())
+
+    def nudge(self) -> None:
+        """Say something that changes nothing, while the answer to a password is waited for."""
+        self.was_nudged = True
+        self.wire.say(b"NOOP")
 
     def _outcome(self) -> Talk[Verdict | Challenge]:
         """The next word of the server in AUTHENTICATE."""
         answer = yield from self._response()
+        if self.was_nudged and answer[:3].upper() != b"BYE":
+            # What it says to that is nobody's; servers without NOOP say NO.
+            yield from self._response()
         is_refusal = answer[:2].upper() == b"NO"
         if is_refusal or (self.terms.compat and not self.is_exchange and not _is_ok(answer)):
             # For 2.2 challenges and BYE are refusals as well.
@@ -318,7 +330,7 @@ class ServerSide:
         if literal := LITERAL_INSIDE.match(answer):
             return sasl.challenge(answer[literal.end() :][: int(literal[1])])
         if answer.startswith(b'"'):
-            return sasl.challenge(_string(answer) or b"")
+            return sasl.challenge(string(answer) or b"")
         if not _is_ok(answer):
             raise ProtocolError("neither OK nor NO")
         # That of PLAIN says nothing to a client that has not asked for it.
@@ -376,22 +388,6 @@ class ServerSide:
                 value = quoted[1]
             self.capabilities[name[1].upper()] = value
         raise ProtocolError("no end of the capabilities")
-
-
-def _string(argument: bytes) -> bytes | None:
-    """The octets of a string, None for an atom."""
-    if argument.startswith(LITERAL_MARK):
-        return argument[1:]
-    if quoted := QUOTED.fullmatch(argument):
-        return re.sub(rb"\\(.)", rb"\1", quoted[1])
-    return None
-
-
-def _quote(octets: bytes, literal: bytes = b"{%d}") -> bytes:
-    """A string: quoted, or as a literal where a quoted string cannot hold it (RFC 5804, 4)."""
-    if len(octets) > QUOTED_LIMIT or re.search(rb"[\0\r\n]", octets):
-        return literal % len(octets) + b"\r\n" + octets
-    return b'"' + re.sub(rb'(["\\])', rb"\\\1", octets) + b'"'
 
 
 def _is_ok(answer: bytes) -> bool:

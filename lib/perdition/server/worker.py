@@ -157,8 +157,8 @@ class Worker:
             CannotServe: the system does not let it.
         """
         signals = Signals(
-            (signal.SIGTERM, signal.SIGQUIT, WAKE),
-            (signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGCHLD),
+            (signal.SIGTERM, signal.SIGQUIT, signal.SIGINT, WAKE),
+            (signal.SIGHUP, signal.SIGUSR1, signal.SIGCHLD),
         )
         signal.pthread_sigmask(signal.SIG_SETMASK, [])
         if not self.options.no_affinity:
@@ -206,6 +206,7 @@ class Worker:
             CannotServe: the sessions that are logged in are not served any more.
         """
         retired = draining = has_asked_last = False
+        has_master = True
         end = float("inf")
         descriptors = [self.control.fileno(), self._wake_read]
         while True:
@@ -219,7 +220,11 @@ class Worker:
             if signal.SIGQUIT in numbers or message == STOP:
                 return
             if message == b"":
+                has_master = False
                 descriptors = [self._wake_read]
+            # A terminal's goes to the master as well, which says what is to be done.
+            if signal.SIGINT in numbers and not has_master:
+                return
             if draining and signal.SIGTERM in numbers:
                 return
             wants_drain = signal.SIGTERM in numbers or message in (DRAIN, b"")

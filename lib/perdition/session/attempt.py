@@ -17,12 +17,13 @@ from perdition.protocols import (
     ServerSide,
     TlsWanted,
     Verdict,
+    managesieve,
     sasl,
 )
 from perdition.protocols.client_identity import NOBODY
 from perdition.protocols.wire import Wire
 from perdition.relay.guard import Forbidden, Guard
-from perdition.session import exchange, introduction, local_authentication
+from perdition.session import exchange, introduction, local_authentication, overheard
 from perdition.session.channel import Channel, PeerGone, converse
 from perdition.session.exchange import TROUBLE
 from perdition.session.finding import Asked, Finding, NotAllowed, Refused
@@ -89,7 +90,7 @@ class Attempt:
         login = self.login
         if len(login.user) > sasl.NAME_LIMIT or len(login.authorisation or "") > sasl.NAME_LIMIT:
             # Of nobody, and some maps take minutes to see that: (.*)@(.*) of posix_regex.
-            self.server_item = self.service.backends.nameless(())
+            self.server_item = self.service.backends.unknown()
             return Verdict(False, protocols.NO_SERVER)
         # The map and the resolver may take as long as the log-in may.
         channel.patience.end()
@@ -99,7 +100,7 @@ class Attempt:
             # Not the default server either: the password is meant for another one.
             self.login = error.login
             self.log.warning(f"{error}:{self.who()}")
-            self.server_item = self.service.backends.nameless(())
+            self.server_item = self.service.backends.unknown()
             return Verdict(False, protocols.NO_SERVER)
         except Refused as error:
             self.log.info(f"map: {logs.escape(str(error))}:{self.who()}")
@@ -234,8 +235,6 @@ class Attempt:
             verdict = self.negotiate(server, wire, channel)
             if verdict is None:
                 stage = "Fatal error authenticating user. Exiting child."
-                if service.dialogues.rest and channel.secure == "ssl":
-                    channel.pause(service.dialogues.rest)
                 verdict = self.log_in(server, wire, channel)
         except TROUBLE as error:
             if channel.patience.gave_way:
@@ -306,7 +305,10 @@ class Attempt:
             except ValueError as error:
                 self.log.warning(f"{error}:{self.who()}")
                 return Verdict(False, protocols.REFUSED)
-        outcome = converse(server.log_in(login), wire, channel)
+        if channel.secure == "ssl" and isinstance(server, managesieve.ServerSide):
+            outcome = overheard.log_in(server, login, wire, channel)
+        else:
+            outcome = converse(server.log_in(login), wire, channel)
         if not isinstance(outcome, Challenge):
             return outcome
         if login.exchange is None:
@@ -393,7 +395,5 @@ class Attempt:
 
     def shows_password(self, status: str) -> bool:
         """Whether `log_passwd` asks for the password of an attempt that went like that."""
-        wanted = self.options.log_passwd
-        if not self.options.debug or wanted == "never":
-            return False
-        return wanted in {"always", "ok" if status == protocols.OK else "fail"}
+        shown = {"always", "ok" if status == protocols.OK else "fail"}
+        return bool(self.options.debug) and self.options.log_passwd in shown

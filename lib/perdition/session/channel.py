@@ -40,6 +40,17 @@ class Tls(Protocol):
         """The user that a client's certificate names, after the check."""
 
 
+class Line(Protocol):
+    """What `converse` needs of a channel; errors are those of Channel."""
+
+    def receive(self) -> bytes:
+        """Wait for octets."""
+
+    @property
+    def flush(self) -> Callable[[Wire, float], None]:
+        """Send what the dialogue has said."""
+
+
 class Channel:
     """A connection to a peer.
 
@@ -160,6 +171,13 @@ class Channel:
         """What has happened, where the connection has ended."""
         return PeerSilent() if self.patience.expired else PeerGone()
 
+    def is_silent(self, seconds: float) -> bool:
+        """Wait for octets, or the end, for so long at most; whether there were none."""
+        self.patience.begin(self._descriptor, self.timeout)
+        poll = select.poll()
+        poll.register(self._descriptor, select.POLLIN)
+        return not poll.poll(seconds * 1000)
+
     def pause(self, seconds: float) -> None:
         """Do nothing for so long, but notice when the connection is ended meanwhile.
 
@@ -256,7 +274,7 @@ class Channel:
         self.sock.close()
 
 
-def converse(talk: Talk[T], wire: Wire, channel: Channel, delay: float = 0.0) -> T:
+def converse(talk: Talk[T], wire: Wire, channel: Line, delay: float = 0.0) -> T:
     """Do the I/O that talk waits for until it returns.
 
     Args:

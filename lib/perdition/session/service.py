@@ -72,27 +72,17 @@ class MasterUser(NamedTuple):
         return Login(self.user, self.password, name)
 
 
-# Dovecot's managesieve-login (2.3.19) looks at its socket once more while it greets under TLS. What
-# has come by then lies there until more comes, and more than a log-in does not come.
-GREETING_SECONDS = 0.03
-
-
 class Dialogues(NamedTuple):
-    """The two sides of a protocol.
-
-    Attributes:
-        rest: seconds for which a real server is left alone after a greeting under TLS.
-    """
+    """The two sides of a protocol."""
 
     client: Callable[..., ClientSide]
     server: Callable[..., ServerSide]
-    rest: float = 0.0
 
 
 DIALOGUES = {
     "POP3": Dialogues(pop3.ClientSide, pop3.ServerSide),
     "IMAP4": Dialogues(imap4.ClientSide, imap4_server.ServerSide),
-    "MANAGESIEVE": Dialogues(managesieve.ClientSide, managesieve.ServerSide, GREETING_SECONDS),
+    "MANAGESIEVE": Dialogues(managesieve.ClientSide, managesieve.ServerSide),
 }
 
 
