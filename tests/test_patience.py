@@ -130,16 +130,3 @@ def test_a_session_that_has_left_is_not_ended(pair: Pair) -> None:
     patience.cut()
     pair[1].send(b"x")
     assert pair[0].recv(1) == b"x"
-
-
-def test_who_is_about_to_connect_is_ended_when_it_has_begun() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener, socket.socket() as sock:
-        patience = Patience(-1, 0)
-        patience.begin(sock.fileno(), 1)
-        late = time.monotonic() + 2
-        patience.check(late)
-        assert not patience.expired
-        sock.connect(listener.getsockname())
-        patience.check(late)
-        assert patience.expired
-        assert sock.recv(1) == b""

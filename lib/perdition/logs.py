@@ -350,8 +350,9 @@ class Log:
             else:
                 self._backlog.put(b"%b%b\n" % (stamp[1], octets))
         except OSError:
-            # A full disk or a closed terminal must not end a session.
-            return
+            # A full disk or a closed terminal must not end a session. Somebody else's line may have
+            # been cut there.
+            self._begin = b"\n"
 
     def _say_to_syslog(self, level: int, stamp: bytes, text: str) -> None:
         """A line for syslog; for the console where there is none, as LOG_CONS says."""

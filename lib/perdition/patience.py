@@ -122,11 +122,10 @@ class Patience:
             return
         with self._lock:
             if now >= self.until:
-                # The thread looks at it as soon as it is woken.
+                # Before the thread is woken, which goes on to note at once.
                 self.expired = True
-                self.expired = shut_down(self._client if self._peer < 0 else self._peer)
-                if self.expired:
-                    self.until = FOREVER
+                self.until = FOREVER
+                shut_down(self._client if self._peer < 0 else self._peer)
 
     def cut(self) -> bool:
         """End the session's connections, whatever it does now.
@@ -151,19 +150,13 @@ class Patience:
             self.end()
 
 
-def shut_down(descriptor: int) -> bool:
-    """End a connection that another thread waits on; closing it is left to that thread.
-
-    Returns:
-        Whether there was one: a thread may be about to connect.
-    """
+def shut_down(descriptor: int) -> None:
+    """End a connection that another thread waits on; closing it is left to that thread."""
     if descriptor < 0:
-        return False
+        return
     with contextlib.suppress(OSError):
         sock = socket.socket(fileno=descriptor)
         try:
             sock.shutdown(socket.SHUT_RDWR)
         finally:
             sock.detach()
-        return True
-    return False

@@ -273,7 +273,7 @@ class Echo:
         return
 
     def lookup(self, query: Query, /) -> bytes:
-        return query.key + b"@mail1"
+        return (query.user.encode() or query.key) + b"@mail1"
 
     def close(self) -> None:
         return
@@ -284,3 +284,5 @@ def test_in_a_map_of_others_a_name_chooses_no_servers_by_its_commas() -> None:
     assert opened.lookup(Query(b"bob")) == b"bob@mail1"
     assert opened.lookup(Query(b"x@evil:1,y")) is None
     assert opened.lookup(Query(b"ann;tls=none")) is None
+    # What is looked up need not be the whole name.
+    assert opened.lookup(Query(b"example.org", user="x@evil:1,y")) is None

@@ -334,21 +334,64 @@ def test_what_the_originals_tools_leave_behind_a_value_is_none_of_it(
     found.close()
 
 
+def without_entries(kind: str, path: Path) -> None:
+    """Put a file that has none into the place of another one."""
+    new = path.with_suffix(".new")
+    KINDS[kind].make(new, {})
+    if kind == "posix_regex":
+        new.write_text("# nobody yet\n")
+    new.rename(path)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_file_without_entries_takes_no_place_of_one_with_some(tmp_path: Path, kind: str) -> None:
     path, told = tmp_path / "map", list[str]()
     KINDS[kind].make(path, {b"ann": b"mail1"})
     opened = KINDS[kind].map(str(path), MapSettings(tell=told.append))
     assert opened.lookup(Query(b"ann")) == b"mail1"
-    new = tmp_path / "new"
-    KINDS[kind].make(new, {})
-    if kind == "posix_regex":
-        new.write_text("# nobody yet\n")
-    new.rename(path)
+    without_entries(kind, path)
     assert opened.lookup(Query(b"ann")) == b"mail1"
     assert told == [f"{path}: has no entries: what it held before stays in use"]
     opened.close()
     # If it is meant: HUP opens another one.
     opened = KINDS[kind].map(str(path), MapSettings(tell=told.append))
     assert opened.lookup(Query(b"ann")) is None
+    opened.close()
+
+
+def in_a_worker(opened: FileMap, key: bytes) -> bytes:
+    """What a worker finds that is forked now."""
+    reader, writer = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            opened.begin()
+            try:
+                found = opened.lookup(Query(key)) or b"not found"
+            except MapFailed as error:
+                found = str(error).encode()
+            os.write(writer, found)
+        finally:
+            os._exit(0)
+    os.close(writer)
+    with os.fdopen(reader, "rb") as file:
+        found = file.read()
+    os.waitpid(pid, 0)
+    return found
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_worker_that_begins_later_uses_no_file_that_the_others_do_not(
+    tmp_path: Path, kind: str
+) -> None:
+    path = tmp_path / "map"
+    KINDS[kind].make(path, {b"ann": b"mail1"})
+    opened = KINDS[kind].map(str(path), MapSettings())
+    assert in_a_worker(opened, b"ann") == b"mail1"
+    new = tmp_path / "new"
+    KINDS[kind].make(new, {b"ann": b"mail2"})
+    new.rename(path)
+    assert in_a_worker(opened, b"ann") == b"mail2"
+    without_entries(kind, path)
+    assert in_a_worker(opened, b"ann") == f"{path}: has no entries".encode()
     opened.close()

@@ -52,6 +52,8 @@ def test_a_name_chooses_no_servers_by_its_commas(path: Path) -> None:
     assert lookup(option, "bob") == Answer([ServerItem("bob", "mail1", "")])
     assert lookup(option, "x@evil:1,y") is None
     assert lookup(option, "ann;tls=none") is None
+    words = "user_col=:key server_col=:key||'@mail1' port_col="
+    assert lookup(f"sqlite:///{path} {words}", "x@evil:1,y") is None
 
 
 def test_table_and_columns_can_have_other_names(tmp_path: Path) -> None:

@@ -44,6 +44,7 @@ def item(host: str, port: str = "", user: str = "") -> ServerItem:
         ("m\xfcller@mail1", item("mail1", user="m\xfcller")),
         (" mail1 ", item("mail1")),
         (" bob@mail1 ", item("mail1", user=" bob")),
+        (" mail1:1;name=mail@x", ServerItem("", "mail1", "1", Parameters(name="mail@x"))),
     ],
 )
 def test_a_value_is_taken_apart(value: str, found: ServerItem) -> None:

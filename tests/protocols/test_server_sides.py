@@ -245,6 +245,7 @@ def test_no_answer_raises_anything_but_what_is_documented(name: str, text: bytes
     [
         (b"flim07 OK user u, quota {3}\r\n", True, b""),
         (b"flim07 NO no such user joe{3}\r\n", False, b""),
+        (b"flim07 OK [X {3}\r\nabc] in\r\n", True, b""),
         (b"* OK see {3}\r\nflim07 OK in\r\n", True, b"* OK see {3}\r\n"),
         (b"* NO [ALERT] see {3}\r\nflim07 OK in\r\n", True, b"* NO [ALERT] see {3}\r\n"),
     ],

@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from perdition.logs import INFO, Log
+from perdition.server.children import MOST_STILLBORN, Children
 from perdition.server.detaching import Launcher
 from perdition.server.logins import FIRST_THREADS
 from server.conftest import ROOT, Client, Program, Start, free_port, is_running, wait_until
@@ -236,7 +238,7 @@ def test_a_master_whose_workers_do_not_start_ends_in_order(
 
 @as_root
 @pytest.mark.parametrize("capability", ["setuid", "setgid"])
-@pytest.mark.parametrize("option", ["--quiet", "--check_config"])
+@pytest.mark.parametrize("option", ["--quiet", "--check_config", "--lookup=ann"])
 def test_who_may_not_become_the_user_does_not_start(
     start: Start, tmp_path: Path, capability: str, option: str
 ) -> None:
@@ -488,6 +490,53 @@ def open_files(pid: int) -> set[str]:
             with contextlib.suppress(OSError):
                 found.add(str(each.readlink()))
     return found
+
+
+@as_root
+def test_who_starts_it_may_ignore_how_processes_end(start: Start, tmp_path: Path) -> None:
+    command = [*start().command, "-F", str(tmp_path / "log"), "--check_config"]
+    ignoring = ["sh", "-c", "trap '' CHLD; exec \"$@\"", "sh"]
+    done = subprocess.run([*ignoring, *command], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+NOT_READY = """
+import os, signal, sys
+from perdition.server.detaching import Launcher
+# As the master does before it detaches.
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+test = int(sys.argv[1])
+Launcher().detach([test], 0, 255, "")
+os.write(test, b"x")
+os.read(test, 1)
+"""
+
+
+def test_a_launcher_whose_daemon_is_not_ready_ends_with_a_signal() -> None:
+    ours, theirs = socket.socketpair()
+    test = theirs.fileno()
+    command = [sys.executable, "-c", NOT_READY, str(test)]
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "lib")}
+    with ours, subprocess.Popen(command, env=environment, pass_fds=[test]) as launcher:
+        theirs.close()
+        assert ours.recv(1) == b"x"
+        launcher.terminate()
+        assert launcher.wait(60) == -signal.SIGTERM
+
+
+def test_workers_that_end_without_having_served_are_counted_however_old(tmp_path: Path) -> None:
+    children = Children(Log("perdition", str(tmp_path / "log"), INFO))
+    for _ in range(MOST_STILLBORN):
+        assert not children.cannot_start
+        ours, theirs = socket.socketpair()
+        pid = os.fork()
+        if pid == 0:
+            os._exit(1)
+        children.add(pid, 0, children.take_slot(), ours)
+        children._living[pid].started -= 60
+        theirs.close()
+        wait_until(lambda: not children.bury() and not len(children), "it is buried")
+    assert children.cannot_start
 
 
 def test_a_launcher_that_was_killed_does_not_end_the_daemon() -> None:

@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol
 
 from perdition.identity import Ends
 from perdition.net import BadItem, ServerItem, parse_destination
-from perdition.parameters import MOST_PORT, BadParameters
+from perdition.parameters import MOST_PORT, BadParameters, split
 from perdition.protocols import decode
 
 # What no name of a user, host or port has.
@@ -152,7 +152,8 @@ def read_value(value: bytes, delimiter: str, port: str = "") -> Answer:
     found = []
     for number, piece in enumerate(pieces):
         # A blank may be the first character of a name.
-        trimmed = piece.rstrip(" ") if delimiter in piece and not number else piece.strip(" ")
+        has_user = delimiter in split(piece)[0]
+        trimmed = piece.rstrip(" ") if has_user and not number else piece.strip(" ")
         if not trimmed:
             continue
         try:

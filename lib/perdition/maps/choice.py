@@ -1,6 +1,5 @@
 """Which map it is: by the name in the options to the module that is loaded for it."""
 
-import contextlib
 import importlib
 import importlib.metadata
 import re
@@ -86,8 +85,7 @@ class Latest:
         """Read a map in a file, which stays in use then when the file breaks before a look-up."""
         opened = self._map.find if isinstance(self._map, Cached) else self._map
         if isinstance(opened, FileMap):
-            with contextlib.suppress(MapFailed):
-                opened.check()
+            opened.begin()
 
     def replace(self, opened: Map) -> None:
         """Use another map from now on."""

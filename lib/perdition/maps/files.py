@@ -2,6 +2,7 @@
 
 import abc
 import errno
+import mmap
 import os
 import shutil
 import stat
@@ -152,6 +153,9 @@ class FileMap(abc.ABC):
         self._is_missing = False
         # Reasons told since it was in order.
         self._told: set[str] = set()
+        # Of the master and all workers: whether one of them has seen entries.
+        self._had_entries = mmap.mmap(-1, 1)
+        self._is_beginning = False
 
     @abc.abstractmethod
     def read(self) -> Content:
@@ -187,6 +191,17 @@ class FileMap(abc.ABC):
         with self._lock:
             self._usable()
 
+    def begin(self) -> None:
+        """Read the file in a worker that begins, if it can be read.
+
+        Where it cannot be used, what the master has read does not serve: others may have used one
+        between.
+        """
+        with self._lock:
+            self._is_beginning = True
+            self._refresh()
+            self._is_beginning = False
+
     def load(self) -> None:
         """Read the file now, and not at the first look-up.
 
@@ -220,7 +235,10 @@ class FileMap(abc.ABC):
         self._is_missing = False
         try:
             stamp = stamp_of(self._name, self.SETTLING)
-            if stamp == self._stamp or self._is_being_rewritten(stamp):
+            if stamp == self._stamp:
+                return self._content
+            if self._is_being_rewritten(stamp):
+                self._drop_inherited()
                 return self._content
             self._stamp = stamp
             content = self.read()
@@ -238,6 +256,7 @@ class FileMap(abc.ABC):
             self._is_missing = isinstance(error, FileNotFoundError)
             self._report(error.strerror or str(error))
         except BrokenFile as error:
+            self._drop_inherited()
             self._report(str(error))
         else:
             if self._content is not None:
@@ -246,15 +265,26 @@ class FileMap(abc.ABC):
             self._told.clear()
         return self._content
 
+    def _drop_inherited(self) -> None:
+        """Let go of what the master has read, in a worker that begins with another file there."""
+        if self._is_beginning and self._content is not None:
+            self._content.close()
+            self._content, self._stamp = None, None
+
     def _check_entries(self, content: Content) -> None:
         """Have a file without entries not take the place of one with some.
 
         Raises:
             BrokenFile: it would.
         """
-        if self._content is not None and content.is_empty() and not self._content.is_empty():
+        try:
+            is_empty = content.is_empty()
+            if is_empty and self._had_entries[0]:
+                raise BrokenFile("has no entries")
+        except BrokenFile:
             content.close()
-            raise BrokenFile("has no entries")
+            raise
+        self._had_entries[0] |= not is_empty
 
     def _is_being_rewritten(self, stamp: Stamp) -> bool:
         """Whether the file that is in use is written anew, in its place, at this moment."""

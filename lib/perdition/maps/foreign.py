@@ -18,6 +18,7 @@ from perdition.maps import (
 )
 from perdition.net import ServerItem
 from perdition.parameters import Parameters
+from perdition.protocols import encode
 
 
 @contextlib.contextmanager
@@ -121,7 +122,8 @@ class Foreign:
             said = self._lookup(query)
         with out_of_order(self._name):
             found = as_found(said)
-        return None if isinstance(found, bytes) and from_key(found, query.key) else found
+        names = query.key + encode(query.user)
+        return None if isinstance(found, bytes) and from_key(found, names) else found
 
     def close(self) -> None:
         # A new one is in its place already.

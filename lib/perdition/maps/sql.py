@@ -39,7 +39,7 @@ class Sql(SqlMap):
             MapFailed: option is not as it should be, or a driver is missing.
         """
         places = read_places(option)
-        self.is_computed = bool(places.query)
+        self.is_computed = bool(places.query) or any(":key" in each for each in places.table)
         super().__init__(
             [
                 database(number, text, places, settings)

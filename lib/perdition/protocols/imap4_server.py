@@ -43,7 +43,7 @@ NO_OR_BAD = re.compile(rb"(?:NO|BAD)(?: |$)", re.IGNORECASE)
 # Their text, behind a code or without one, may end like the head of a literal (RFC 9051 section 9,
 # resp-text).
 STATUS_RESPONSE = re.compile(
-    rb"\* (?:OK|NO|BAD|BYE|PREAUTH)(?:$| (?:[^\[]|\[[^\]]*\]))", re.IGNORECASE
+    rb"\+|[^ ]+ (?:OK|NO|BAD|BYE|PREAUTH)(?:$| (?:[^\[]|\[[^\]]*\]))", re.IGNORECASE
 )
 ID_RESPONSE = re.compile(rb"\* ID(?: |$)", re.IGNORECASE)
 TAG_CHARACTERS = string.digits + string.ascii_lowercase + string.ascii_uppercase
@@ -382,7 +382,7 @@ class ServerSide:
 
     def _whole(self, response: bytes) -> Talk[bytes]:
         """A response of which this is the first line."""
-        if not response.startswith(b"* ") or STATUS_RESPONSE.match(response):
+        if STATUS_RESPONSE.match(response):
             return response
         line = response
         # The end of a literal and what follows it do not make another one.

@@ -320,7 +320,7 @@ class ServerSide:
     def _outcome(self) -> Talk[Verdict | Challenge]:
         """The next word of the server in AUTHENTICATE."""
         answer = yield from self._response()
-        if self.was_nudged and answer[:3].upper() != b"BYE":
+        if self.was_nudged and _is_ok(answer):
             # What it says to that is nobody's; servers without NOOP say NO.
             yield from self._response()
         is_refusal = answer[:2].upper() == b"NO"

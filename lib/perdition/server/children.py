@@ -146,8 +146,8 @@ class Children:
         now = time.monotonic()
         pause = 0.0
         times = self._died_young.pop(child.place, 0)
+        self._stillborn += not child.served
         if now - child.started < YOUNG_SECONDS:
-            self._stillborn += not child.served
             self._died_young[child.place] = times + 1
             pause = min(0.1 * 2**times, LONGEST_PAUSE)
         self._due.append((now + pause, child.place))

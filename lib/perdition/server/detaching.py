@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import signal
 from collections.abc import Iterable
 
 import daemon
@@ -29,6 +30,9 @@ class Launcher:
         serving, self._descriptor = os.pipe2(os.O_CLOEXEC)
         if os.fork():
             os.close(self._descriptor)
+            # Whoever waits for us may not want to any more.
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+            signal.pthread_sigmask(signal.SIG_SETMASK, [])
             if os.read(serving, 1):
                 os._exit(success)
             with contextlib.suppress(OSError):

@@ -55,7 +55,7 @@ def run(options: Options) -> bool:
         )
         if os.geteuid() == 0:
             privileges.drop(privileges.find(options.username, options.group))
-    except (MapFailed, privileges.NoSuchUser) as error:
+    except (MapFailed, privileges.NoSuchUser, privileges.CannotBecome) as error:
         raise ConfigError(f"--lookup: {error}") from error
     inquiry = Inquiry(make_service(options, log, find, SharedTurn(), None, None))
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)

@@ -309,10 +309,12 @@ class Master:
                 self.log.error("Workers do not start. Exiting.")
                 children.retire(STOP)
                 return FAILURE
-            if signal.SIGHUP in numbers:
+            if signal.SIGHUP in numbers and self._has_said_ready:
                 self.manager.tell("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
                 self._reload(signals)
                 self.manager.tell("READY=1")
+            elif signal.SIGHUP in numbers:
+                self._reload(signals)
             fatal = [number for number in numbers if number in FATAL]
             if fatal:
                 return self._end(fatal, signals)
@@ -365,11 +367,15 @@ class Master:
             sock.close()
         if self.pid_file is not None:
             self.pid_file.remove()
-        # With a container's first process all others end.
-        end = math.inf if os.getpid() == 1 else time.monotonic() + LEAVE_SECONDS
+        end = time.monotonic() + LEAVE_SECONDS
+        if gently and os.getpid() == 1:
+            # With a container's first process all others end.
+            limit = drain_limit(self.options, self.manager)
+            end += math.inf if limit is None else limit
         while self.children and (left := end - time.monotonic()) > 0:
             again, _ready = signals.wait((), min(left, LEAVE_SECONDS))
             if any(number in FATAL for number in again):
                 self.children.retire(STOP)
+                end = min(end, time.monotonic() + LEAVE_SECONDS)
             self.children.bury()
         return SUCCESS

@@ -4,6 +4,7 @@ import grp
 import os
 import pwd
 import resource
+import signal
 import sys
 from typing import NamedTuple
 
@@ -88,6 +89,8 @@ def check(ids: Ids) -> None:
     Raises:
         CannotBecome: they could not.
     """
+    # Where it is ignored, as some that start us leave it, nobody hears how a process has ended.
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     try:
         pid = os.fork()
     except OSError:

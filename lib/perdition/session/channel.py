@@ -173,6 +173,8 @@ class Channel:
 
     def is_silent(self, seconds: float) -> bool:
         """Wait for octets, or the end, for so long at most; whether there were none."""
+        if self.stream is not None and self.stream.has_unread:
+            return False
         self.patience.begin(self._descriptor, self.timeout)
         poll = select.poll()
         poll.register(self._descriptor, select.POLLIN)

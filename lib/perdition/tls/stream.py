@@ -162,6 +162,11 @@ class Stream:
             raise TlsFailed(f"protocol error: {reason}") from error
         return True
 
+    @property
+    def has_unread(self) -> bool:
+        """Whether something has come that was not read."""
+        return bool(self._incoming.pending or self.tls.pending())
+
     def read(self, size: int) -> bytes | None:
         """What the peer says.
 
