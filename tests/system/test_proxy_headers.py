@@ -6,12 +6,14 @@ import socket
 import ssl
 import subprocess
 import textwrap
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from perdition.identity import Ends
+from perdition.patience import SILENT_SECONDS
 from perdition.protocols.proxy_header import More, TlsSeen, build_v1, build_v2
 from perdition.tls.hello import NO_APPLICATION_PROTOCOL
 from perdition.tools.shipped import shipped
@@ -285,6 +287,8 @@ def test_behind_a_load_balancer_whoever_has_the_most_gives_way(start: Start) -> 
         first = connected(stack, "192.0.2.1")
         for _ in range(3):
             connected(stack, "192.0.2.2")
+        # Only who has been silent for so long gives way.
+        time.sleep(1.5 * SILENT_SECONDS)
         connected(stack, "192.0.2.3")
         proxy.wait_log("login_threads: 192.0.2.2:4711->.* gave way$")
         first.sendall(b"QUIT\r\n")
