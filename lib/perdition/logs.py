@@ -229,6 +229,7 @@ class Log:
         self.facility = facility
         self.descriptor: int | None = None
         self._stamp = (0, b"")
+        # Of the next line, where the one before it was cut.
         self._begin = b""
         # Of those who may not read what they are told.
         self._backlog: Backlog | None = None

@@ -250,7 +250,7 @@ def test_who_may_not_become_the_user_does_not_start(
     done = subprocess.run([*without, *command], capture_output=True, text=True, check=False)
     assert done.returncode == 255
     assert re.search(
-        rf": user {NOBODY} and group {NOBODY}: Operation not permitted: root needs the cap",
+        rf": user {NOBODY} and group {NOBODY}: Operation not permitted: root needs CAP",
         done.stderr,
     )
     if option == "--quiet":

@@ -62,21 +62,6 @@ def command(log: Path, server: ScriptedServer) -> list[str]:
     return [sys.executable, f"{ROOT}/perdition.py", *options]
 
 
-def test_a_connection_that_was_not_to_block_is_one_as_well(
-    tmp_path: Path, server: ScriptedServer
-) -> None:
-    ours, theirs = socket.socketpair()
-    with ours, theirs:
-        theirs.setblocking(False)
-        process = subprocess.Popen(command(tmp_path / "log", server), stdin=theirs, stdout=theirs)
-        assert read_line(ours).startswith(b"+OK POP3 perditon ready on ")
-        # It has to wait for the next word.
-        time.sleep(0.1)
-        ours.sendall(b"QUIT\r\n")
-        assert read_line(ours) == b"+OK QUIT\r\n"
-        assert process.wait(30) == 0
-
-
 def test_pipes_that_were_not_to_block_are_one_as_well(
     tmp_path: Path, server: ScriptedServer
 ) -> None:
@@ -120,12 +105,18 @@ def test_pipes_are_a_connection_as_well(tmp_path: Path, server: ScriptedServer) 
     assert "]: Closing session: authorisation_id=NONE " in text
 
 
-def test_sockets_of_no_network_are_one(tmp_path: Path, server: ScriptedServer) -> None:
+@pytest.mark.parametrize("blocks", [True, False])
+def test_sockets_of_no_network_are_one(
+    tmp_path: Path, server: ScriptedServer, blocks: bool
+) -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs:
+        theirs.setblocking(blocks)
         process = subprocess.Popen(command(tmp_path / "log", server), stdin=theirs, stdout=theirs)
         theirs.close()
         assert read_line(ours).startswith(b"+OK POP3 perditon ready on ")
+        # It has to wait for the next word.
+        time.sleep(0.1)
         ours.sendall(b"QUIT\r\n")
         assert read_line(ours) == b"+OK QUIT\r\n"
         assert process.wait(30) == 0

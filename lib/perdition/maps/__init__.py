@@ -125,7 +125,7 @@ class MapSettings(NamedTuple):
     tell: Callable[[str], None] = tell_nobody
 
 
-def from_key(value: bytes, key: bytes) -> bool:
+def may_come_from_key(value: bytes, key: bytes) -> bool:
     """Whether a comma or semicolon of a value may have come there with the key.
 
     It would choose other servers than the operator wants, or how they are spoken to.
@@ -151,9 +151,10 @@ def read_value(value: bytes, delimiter: str, port: str = "") -> Answer:
         raise MapFailed(f"more than {MOST_DESTINATIONS} destinations: {shown(text)}")
     found = []
     for number, piece in enumerate(pieces):
-        # A blank may be the first character of a name.
-        has_user = delimiter in split(piece)[0]
-        trimmed = piece.rstrip(" ") if has_user and not number else piece.strip(" ")
+        trimmed = piece.strip(" ")
+        if not number and piece.startswith(" ") and delimiter in split(piece)[0]:
+            # It is the first character of the user's name.
+            trimmed = piece.rstrip(" ")
         if not trimmed:
             continue
         try:

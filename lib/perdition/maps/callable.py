@@ -10,7 +10,7 @@ from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any
 
-from perdition.maps import Answer, MapFailed, MapSettings, Query, from_key
+from perdition.maps import Answer, MapFailed, MapSettings, Query, may_come_from_key
 from perdition.maps.foreign import as_destination, out_of_order
 from perdition.net import ServerItem
 from perdition.protocols import decode, encode
@@ -51,7 +51,7 @@ class PythonFunction:
             found = self._threads.call(lambda: self._call(decode(query.key)), self._seconds)
         except TookTooLong as error:
             raise MapFailed(f"{self._name}: {error}") from error
-        return None if isinstance(found, bytes) and from_key(found, query.key) else found
+        return None if isinstance(found, bytes) and may_come_from_key(found, query.key) else found
 
     def _call(self, user: str) -> bytes | Answer | None:
         """What a thread does."""

@@ -82,7 +82,7 @@ class Latest:
         return self._map.lookup(query)
 
     def read_ahead(self) -> None:
-        """Read a map in a file, which stays in use then when the file breaks before a look-up."""
+        """In a worker that begins: read a map in a file, which stays in use when that breaks."""
         opened = self._map.find if isinstance(self._map, Cached) else self._map
         if isinstance(opened, FileMap):
             opened.begin()

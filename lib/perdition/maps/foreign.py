@@ -13,7 +13,7 @@ from perdition.maps import (
     Query,
     Refusal,
     check_item,
-    from_key,
+    may_come_from_key,
     shown,
 )
 from perdition.net import ServerItem
@@ -123,7 +123,7 @@ class Foreign:
         with out_of_order(self._name):
             found = as_found(said)
         names = query.key + encode(query.user)
-        return None if isinstance(found, bytes) and from_key(found, names) else found
+        return None if isinstance(found, bytes) and may_come_from_key(found, names) else found
 
     def close(self) -> None:
         # A new one is in its place already.

@@ -4,7 +4,7 @@ import abc
 from collections.abc import Sequence
 from typing import ClassVar
 
-from perdition.maps import Found, MapFailed, MapSettings, Query, from_key, read_value
+from perdition.maps import Found, MapFailed, MapSettings, Query, may_come_from_key, read_value
 from perdition.maps.database import Database
 from perdition.maps.servers import Servers
 from perdition.maps.sql_options import Access, read_access
@@ -46,7 +46,7 @@ class SqlMap:
             return None
         if not row.server:
             return self.NOTHING
-        if self.is_computed and from_key(row.server, query.key):
+        if self.is_computed and may_come_from_key(row.server, query.key):
             return None
         try:
             return read_value(row.server, self._delimiter, row.port)

@@ -382,7 +382,7 @@ class ServerSide:
 
     def _whole(self, response: bytes) -> Talk[bytes]:
         """A response of which this is the first line."""
-        if STATUS_RESPONSE.match(response):
+        if response.endswith(b"}") and STATUS_RESPONSE.match(response):
             return response
         line = response
         # The end of a literal and what follows it do not make another one.

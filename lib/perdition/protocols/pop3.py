@@ -27,7 +27,6 @@ from perdition.protocols.capability import capabilities
 from perdition.protocols.client_identity import NOBODY, BadIdentity, Introduction, Pairs, Told
 from perdition.protocols.wire import LINE_LIMIT, Wire
 
-# RFC 2449 section 4 has 255 octets a command line; people's passwords are longer.
 # Lines of a list of capabilities, and octets of one: RFC 2449 section 4 has 512.
 CAPA_LIMIT, CAPA_LINE_LIMIT = 256, 1024
 COMMAND_SIZE = 4

@@ -5,7 +5,8 @@ from collections import deque
 
 from perdition.protocols import Talk
 
-# Octets of a line of any protocol, unless a mechanism has longer ones.
+# Octets of a line of any protocol, unless a mechanism has longer ones. RFC 2449 section 4 has 255
+# for a command of POP3; people's passwords are longer.
 LINE_LIMIT = 16384
 
 

@@ -43,7 +43,11 @@ class Child:
 
 
 class Children:
-    """All workers that live, and the places that wait for another one."""
+    """All workers that live, and the places that wait for another one.
+
+    Attributes:
+        have_served: one of them has said that it serves.
+    """
 
     def __init__(self, log: Log) -> None:
         """None yet; what happens to them goes to the log."""
@@ -52,7 +56,7 @@ class Children:
         self._living: dict[int, Child] = {}
         self._due: list[tuple[float, int]] = []
         self._stillborn = 0
-        self._has_served = False
+        self.have_served = False
         # How often in a row the worker of a place has died young.
         self._died_young: dict[int, int] = {}
 
@@ -64,17 +68,12 @@ class Children:
         return len(self._living)
 
     @property
-    def have_served(self) -> bool:
-        """Whether one of them has said that it serves."""
-        return self._has_served
-
-    @property
     def cannot_start(self) -> bool:
         """Whether so many have ended without having served that there is no hope.
 
         Where some have served before, what they lack now may be there again in a while.
         """
-        return self._stillborn >= MOST_STILLBORN and not self._has_served
+        return self._stillborn >= MOST_STILLBORN and not self.have_served
 
     def take_slot(self) -> Slot:
         """A number of connections, for a worker that is about to be started."""
@@ -100,7 +99,7 @@ class Children:
         with contextlib.suppress(OSError):
             said = child.control.recv(64, socket.MSG_DONTWAIT)
         if said == READY:
-            child.served = self._has_served = True
+            child.served = self.have_served = True
             self._retire_before(child)
         elif said == LEAVING and child.has_follower:
             child.retired = True

@@ -1,5 +1,6 @@
 """User and group to run as."""
 
+import errno
 import grp
 import os
 import pwd
@@ -109,10 +110,8 @@ def check(ids: Ids) -> None:
 
 
 def _cannot_become(ids: Ids, number: int) -> CannotBecome:
-    return CannotBecome(
-        f"user {ids.uid} and group {ids.gid}: {os.strerror(number)}: root needs the capabilities "
-        "CAP_SETUID and CAP_SETGID for that"
-    )
+    needed = ": root needs CAP_SETUID and CAP_SETGID for that" if number == errno.EPERM else ""
+    return CannotBecome(f"user {ids.uid} and group {ids.gid}: {os.strerror(number)}{needed}")
 
 
 def open_files() -> int:

@@ -40,14 +40,13 @@ class Tls(Protocol):
         """The user that a client's certificate names, after the check."""
 
 
-class Line(Protocol):
+class Peer(Protocol):
     """What `converse` needs of a channel; errors are those of Channel."""
 
     def receive(self) -> bytes:
         """Wait for octets."""
 
-    @property
-    def flush(self) -> Callable[[Wire, float], None]:
+    def flush(self, wire: Wire, delay: float = 0.0) -> None:
         """Send what the dialogue has said."""
 
 
@@ -276,7 +275,7 @@ class Channel:
         self.sock.close()
 
 
-def converse(talk: Talk[T], wire: Wire, channel: Line, delay: float = 0.0) -> T:
+def converse(talk: Talk[T], wire: Wire, channel: Peer, delay: float = 0.0) -> T:
     """Do the I/O that talk waits for until it returns.
 
     Args:

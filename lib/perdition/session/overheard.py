@@ -22,8 +22,11 @@ class Nudging:
         self._server = server
         self._wire = wire
         self._channel = channel
-        self.flush = channel.flush
         self._is_nudged = False
+
+    def flush(self, wire: Wire, delay: float = 0.0) -> None:
+        """Send what the dialogue has said, as `Channel.flush` does."""
+        self._channel.flush(wire, delay)
 
     def receive(self) -> bytes:
         """Wait for octets, as `Channel.receive` does."""
