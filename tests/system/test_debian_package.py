@@ -117,6 +117,41 @@ def test_an_upgrade_starts_those_alone_that_ran(site: Site) -> None:
     site.do("start")
 
 
+def test_what_ran_runs_after_an_upgrade_though_it_is_not_started_at_boot(site: Site) -> None:
+    site.configure()
+    site.do("start")
+    site.run("update-rc.d", "perdition", "disable")
+    site.install()
+    site.wait_serving()
+    assert all(site.executable(each).startswith("/usr/bin/python3") for each in NAMES)
+
+
+def test_an_upgrade_starts_nothing_where_the_machines_policy_forbids_it(site: Site) -> None:
+    site.configure()
+    site.do("start")
+    site.write("/usr/sbin/policy-rc.d", "#!/bin/sh\n[ $2 = stop ] || exit 101\n", 0o755)
+    site.install()
+    assert site.serves_nothing()
+
+
+def test_an_upgrade_names_what_it_cannot_restart(site: Site) -> None:
+    site.configure()
+    site.install()
+    own = "/run/perdition.own/perdition.imap4.pid"
+    site.path(own).parent.mkdir()
+    where = ["-b", HOST, "--listen_port", str(site.ports["IMAP4"])]
+    site.run("/usr/sbin/perdition.imap4", *where, "--pid_file", own)
+    first = site.path(own).read_text().strip()
+    told = site.install()
+    assert site.path(own).read_text().strip() == first
+    assert f"perdition.imap4 (process {first}) is still the version of before" in told
+    # What is restarted is not named.
+    site.run("sh", "-c", f"kill {first}")
+    wait_until(site.serves_nothing, SECONDS, "it has ended")
+    site.do("start")
+    assert "is still the version of before" not in site.install()
+
+
 @pytest.mark.parametrize("command", [("chmod", "a-x"), ("rm",)])
 def test_what_ran_before_an_upgrade_is_forgotten_without_a_script_too(
     site: Site, command: tuple[str, ...]
@@ -319,9 +354,15 @@ def test_removed_and_purged_it_leaves_nothing(site: Site) -> None:
     site.install()
     assert site.serves_nothing()
     site.do("start")
+    # As systemctl enables a unit.
+    wants = "/etc/systemd/system/multi-user.target.wants"
+    site.run("mkdir", "-p", wants)
+    site.run("ln", "-s", "/lib/systemd/system/perdition@.service", f"{wants}/perdition@pop3.service")
     site.run("dpkg", "--purge", "perdition-ldap", "perdition")
     # What is the site's own stays: the databases that it made.
     databases = {f"{POPMAP}.gdbm.db", f"{POPMAP}.bdb.db"}
-    assert set(site.files()) - set(without) == {"/etc/perdition", *databases}
+    left = set(site.files()) - set(without)
+    assert {each for each in left if "/etc/systemd" not in each} == {"/etc/perdition", *databases}
+    assert not any("perdition@" in each for each in left)
     assert set(without) - set(site.files()) == set()
     assert "/etc/fail2ban/filter.d/perdition-proxy.conf" in installed
