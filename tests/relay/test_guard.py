@@ -33,7 +33,9 @@ def sees(protocol: str, *pieces: bytes) -> bool:
         ("MANAGESIEVE", b'NOOP "x" UNAUTHENTICATE\r\n', True),
         ("MANAGESIEVE", b"\0UNAUTHENTICATE \t\r\n", True),
         ("MANAGESIEVE", b"UNAUTHENTICATE" + b" \t" * 200 + b"\r\r\n", True),
-        ("MANAGESIEVE", b"x-UNAUTHENTICATE\r\nUNAUTHENTICATE x\r\n", False),
+        *(("MANAGESIEVE", each + b"UNAUTHENTICATE\r\n", True) for each in (b"_", b"-", b".", b"5")),
+        ("MANAGESIEVE", b"{3+}\r\nabcUNAUTHENTICATE\r\n", True),
+        ("MANAGESIEVE", b"UNAUTHENTICATED\r\nUNAUTHENTICATE x\r\n", False),
     ],
 )
 def test_the_command_is_known_from_what_looks_like_it(

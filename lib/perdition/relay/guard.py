@@ -10,8 +10,8 @@ import re
 # nothing here: the real server may not have taken it, and then what follows are commands.
 COMMANDS = {
     "IMAP4": re.compile(rb"(?:\A|\n)[^ \r\n]+ UNAUTHENTICATE *\r*\n", re.IGNORECASE),
-    # Cyrus goes on to parse in the middle of a line that it has refused.
-    "MANAGESIEVE": re.compile(rb"(?:\A|[^\w.-])UNAUTHENTICATE[ \t]*\r*\n", re.IGNORECASE),
+    # Cyrus goes on to parse in the middle of a line that it has refused, and of a word.
+    "MANAGESIEVE": re.compile(rb"UNAUTHENTICATE[ \t]*\r*\n", re.IGNORECASE),
 }
 # So much of a line that has no end yet is kept, and one of the blanks at its end: a longer one is
 # none of these commands, or its tag is longer, and the rest of it looks like one that is not.
