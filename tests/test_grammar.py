@@ -36,6 +36,7 @@ SETTINGS = [
     ("ok_line one # two \\\\\n", "ok_line", "one"),
     ("ok_line one # 'two\n", "ok_line", "one"),
     ("ok_line one # two\\", "ok_line", "one"),
+    ("ok_line one # two\\\r\n", "ok_line", "one"),
     ('ok_line ""\n', "ok_line", ""),
     ("ok_line ''", "ok_line", ""),
     ("ok_line\n", "ok_line", None),
@@ -124,3 +125,9 @@ def test_what_is_quoted_comes_out_as_it_went_in(words: list[str]) -> None:
 def test_what_is_escaped_comes_out_as_it_went_in(word: str) -> None:
     escaped = "".join(f"\\{character}" for character in word)
     assert list(scan(escaped)) == [Line(1, (word,), "")]
+
+
+def test_a_comment_goes_on_where_lines_end_with_lf_alone() -> None:
+    text = "# C:\\mail\\\r\nlogin_disabled\r\n"
+    assert list(scan_settings(text)) == [(2, "login_disabled", None)]
+    assert list(scan_settings(text.replace("\r", ""))) == []

@@ -1,7 +1,8 @@
 r"""The grammar of configuration files and of the map of regular expressions.
 
 A ``#`` begins a comment, quotes and ``\x`` make text of any character anywhere in a word, and a
-backslash before the end of a line joins it with the next. So do quotes around it.
+backslash before the end of a line joins it with the next. So do quotes around it. Where lines end
+with CRLF a comment is not joined: it may end with a path.
 """
 
 import re
@@ -14,7 +15,7 @@ TOKEN = re.compile(
     r"""
       (?P<newline> \r\n | [\r\n] )
     | (?P<blank> [ \t]+ )
-    | (?P<comment> \# (?: \\ (?: \r\n | . ) | [^\\\r\n] )* )
+    | (?P<comment> \# (?: \\ (?: (?=\r\n) | . ) | [^\\\r\n] )* )
     | (?P<joined> \\ (?: \r\n | [\r\n] | \Z ) )
     | \\ (?P<escaped> . )
     | ' (?P<single> [^']* ) '

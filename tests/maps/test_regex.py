@@ -43,6 +43,10 @@ def lookup(tmp_path: Path, text: str, key: str) -> bytes | None:
         ("^user): host\n", "user)", b"host"),
         ("'^[[.a.]][[=b=]]$': host\n", "ab", b"host"),
         ("^a$: one\n", "a\0b", None),
+        # Without an expression, or without a value, as a generator may write it.
+        (": one\n^a: two\n", "a", b"two"),
+        ("'' one\n\"\": one\n^a: two\n", "a", b"two"),
+        ("^a: ''\n^a: \"\" two\n", "a", b"two"),
         # A user who would choose other servers, or how they are spoken to.
         ("^(.*)$: $1@host\n", "bob@host;tls=none;name=x", None),
         ("^(.*)$: $1@host\n", "bob@host,eve", None),

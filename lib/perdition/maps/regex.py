@@ -52,10 +52,12 @@ class Lines:
         self._lines: list[tuple[Pattern, bytes]] = []
         number = 0
         try:
-            for number, words in scan_words(text):  # noqa: B007 - the handler's
-                if len(words) >= WORDS:
-                    pattern = Pattern(encode(words[0].removesuffix(":")))
-                    self._lines.append((pattern, encode(words[1])))
+            for number, found in scan_words(text):  # noqa: B007 - the handler's
+                # Quotes with nothing in them are no word, and nothing is no expression: a line of
+                # which a generator did not know the name would be for everybody.
+                words = [each for each in found if each]
+                if len(words) >= WORDS and (expression := words[0].removesuffix(":")):
+                    self._lines.append((Pattern(encode(expression)), encode(words[1])))
         except PatternError as error:
             self.close()
             raise BrokenFile(f":{number}: not a regular expression: {error}") from error
