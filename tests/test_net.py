@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from perdition import net
 from perdition.net import BadItem, ConnectFailed, ServerItem
 from perdition.patience import Patience
+from perdition.threads import Threads
 from support.processes import HOST, free_port
 
 ITEMS = [
@@ -111,7 +112,7 @@ def connect(host: str, port: str, seconds: float = 10) -> socket.socket:
     watch = threading.Thread(target=look_after)
     watch.start()
     try:
-        return net.connect(host, port, seconds, patience, keepalive=False)
+        return net.connect(ServerItem("", host, port), seconds, patience, keepalive=False)
     finally:
         over.set()
         watch.join()
@@ -194,9 +195,27 @@ def slow_resolver(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def test_the_resolver_is_not_waited_for_longer_than_a_session_may() -> None:
     patience = Patience(-1, 0.2)
     with pytest.raises(ConnectFailed, match=r"mail:143: the resolver: not within 0\.\d+ s"):
-        net.connect("mail", "143", 0, patience, keepalive=False)
+        net.connect(ServerItem("", "mail", "143"), 0, patience, keepalive=False)
     with pytest.raises(ConnectFailed, match=r"not within 0\.1 s"):
-        net.connect("mail", "143", 0.1, Patience(-1, 0), keepalive=False)
+        net.connect(ServerItem("", "mail", "143"), 0.1, Patience(-1, 0), keepalive=False)
+
+
+@pytest.mark.usefixtures("slow_resolver")
+def test_names_that_clients_give_keep_nobody_else_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(net, "_clients_resolvers", Threads(1, "resolver"))
+    theirs = ServerItem("", "mail", "143", is_clients=True)
+    with pytest.raises(ConnectFailed, match=r"not within 0\.1 s"):
+        net.connect(theirs, 0.1, Patience(-1, 0), keepalive=False)
+    with pytest.raises(ConnectFailed, match="the resolver: all 1 threads are at work"):
+        net.connect(theirs, 0.1, Patience(-1, 0), keepalive=False)
+    with pytest.raises(ConnectFailed, match=r"not within 0\.1 s"):
+        net.connect(theirs._replace(is_clients=False), 0.1, Patience(-1, 0), keepalive=False)
+
+
+def test_the_name_of_a_port_needs_no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(net, "_resolvers", Threads(0, "resolver"))
+    (_family, address), *_ = net.resolve(HOST, "imap", 10)
+    assert address == (HOST, 143)
 
 
 @pytest.mark.usefixtures("slow_resolver")
@@ -205,11 +224,16 @@ def test_who_gives_way_does_not_wait_for_the_resolver() -> None:
         patience = Patience(client.fileno(), 3600)
         threading.Timer(0.1, patience.cut).start()
         with pytest.raises(ConnectFailed, match="the resolver: nobody waits for it any more"):
-            net.connect("mail", "143", 0, patience, keepalive=False)
+            net.connect(ServerItem("", "mail", "143"), 0, patience, keepalive=False)
 
 
 def test_nothing_is_connected_when_all_waiting_is_over() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         patience = Patience(-1, 1e-9)
         with pytest.raises(ConnectFailed, match="timed out"):
-            net.connect("127.0.0.1", str(listener.getsockname()[1]), 0, patience, keepalive=False)
+            net.connect(
+                ServerItem("", "127.0.0.1", str(listener.getsockname()[1])),
+                0,
+                patience,
+                keepalive=False,
+            )

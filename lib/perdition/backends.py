@@ -125,6 +125,4 @@ class Backends:
         Raises:
             ConnectFailed: it cannot be reached.
         """
-        return net.connect(
-            *(server.host, server.port, self.connect_timeout, patience), keepalive=self.keepalive
-        )
+        return net.connect(server, self.connect_timeout, patience, keepalive=self.keepalive)

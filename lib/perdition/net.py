@@ -17,9 +17,11 @@ from perdition.threads import IsOver, Threads, TookTooLong
 # Between user and host in options; it takes the place of the domain_delimiter when they are read.
 # The user means nothing there.
 DELIMITER = "@"
-# What a process asks the resolver at the same time, at most.
-MOST_ASKED = 64
+# What a process asks the resolver at the same time, at most. What clients name has threads of its
+# own: names of a domain whose servers are silent keep nobody else waiting.
+MOST_ASKED, MOST_ASKED_BY_CLIENTS = 64, 16
 _resolvers = Threads(MOST_ASKED, "resolver")
+_clients_resolvers = Threads(MOST_ASKED_BY_CLIENTS, "resolver")
 
 
 class ConnectFailed(Exception):
@@ -39,12 +41,14 @@ class ServerItem(NamedTuple):
 
     Attributes:
         options: what is said of that destination beside.
+        is_clients: a client has named it.
     """
 
     user: str
     host: str
     port: str
     options: Parameters | None = None
+    is_clients: bool = False
 
     def __str__(self) -> str:
         return (
@@ -164,18 +168,18 @@ class Networks:
         return any(address in each for each in self._networks)
 
 
-def needs_no_resolver(host: str, port: str) -> bool:
-    """Whether both are numbers already."""
-    return port.isdigit() and is_address(host)
-
-
 def keep_resolver() -> None:
     """Have a thread that can ask the resolver, before others have taken all that there are."""
     _resolvers.keep_one()
 
 
 def resolve(
-    host: str, port: str, seconds: float | None = None, is_over: IsOver | None = None
+    host: str,
+    port: str,
+    seconds: float | None = None,
+    is_over: IsOver | None = None,
+    *,
+    is_clients: bool = False,
 ) -> Sequence[tuple[int, tuple[object, ...]]]:
     """Families and socket addresses of host and port, in the resolver's order.
 
@@ -184,16 +188,18 @@ def resolve(
         port: a number or the name of a service.
         seconds: how long the resolver may take; None for its own limits.
         is_over: whether nobody wants to know it any more.
+        is_clients: a client has named the host.
 
     Raises:
         ConnectFailed: host or port is not known, or not in time.
     """
-    if needs_no_resolver(host, port):
+    if is_address(host):
         return numeric(host, port)
     if seconds is None:
         return asked(host, port)
+    resolvers = _clients_resolvers if is_clients else _resolvers
     try:
-        return _resolvers.call(lambda: asked(host, port), seconds, is_over)
+        return resolvers.call(lambda: asked(host, port), seconds, is_over)
     except TookTooLong as error:
         raise ConnectFailed(f"{host}:{port}: the resolver: {error}") from error
 
@@ -210,18 +216,17 @@ def asked(host: str, port: str) -> Sequence[tuple[int, tuple[object, ...]]]:
     return [(family, address) for family, _type, _proto, _name, address in found]
 
 
-# What needs no resolver does not change.
+# What needs no resolver does not change. Names of ports are in a file of this machine.
 numeric = functools.lru_cache(maxsize=1024)(asked)
 
 
 def connect(
-    host: str, port: str, seconds: float, patience: Patience, *, keepalive: bool
+    server: ServerItem, seconds: float, patience: Patience, *, keepalive: bool
 ) -> socket.socket:
-    """Connect to the first address of host that answers.
+    """Connect to the first address of a server that answers.
 
     Args:
-        host: a name or an address.
-        port: a number or the name of a service.
+        server: its host is a name or an address, its port a number or the name of a service.
         seconds: for each address, and for the resolver; 0 for their own limits.
         patience: ends a wait that is too long.
         keepalive: set SO_KEEPALIVE.
@@ -230,9 +235,9 @@ def connect(
         ConnectFailed: none answered; the text has the last reason.
     """
     reason = "no address"
-    is_numeric = needs_no_resolver(host, port)
+    host, port = server.host, server.port
     for family, address in (
-        numeric(host, port) if is_numeric else _ask_for(host, port, seconds, patience)
+        numeric(host, port) if is_address(host) else _ask_for(server, seconds, patience)
     ):
         try:
             sock = socket.socket(family, socket.SOCK_STREAM)
@@ -259,12 +264,15 @@ def connect(
 
 
 def _ask_for(
-    host: str, port: str, seconds: float, patience: Patience
+    server: ServerItem, seconds: float, patience: Patience
 ) -> Sequence[tuple[int, tuple[object, ...]]]:
     """What the resolver says, as long as the session may wait for it."""
     left = min(seconds or math.inf, max(patience.deadline - time.monotonic(), 0))
     limit = None if left == math.inf else left
-    return resolve(host, port, limit, lambda: patience.gave_way)
+    return resolve(
+        *(server.host, server.port, limit, lambda: patience.gave_way),
+        is_clients=server.is_clients,
+    )
 
 
 def peer_host(sock: socket.socket) -> str:

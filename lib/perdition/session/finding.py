@@ -208,7 +208,7 @@ class Finder:
         if found.port and self._options.outgoing_master_user:
             # Anybody may listen on some port of a host, and would be told the master's password.
             raise NotAllowed("outgoing_master_user: a client may not name a port", login)
-        return Finding(login, [found])
+        return Finding(login, [found._replace(is_clients=True)])
 
     def _keys(self, name: str, ends: Ends) -> Iterator[str]:
         """What to look up, in order, where `query_key` says so."""
