@@ -88,6 +88,15 @@ def test_names_are_listed_for_people(certificate, names):
     assert certificates.names_of(certificate) == names
 
 
+def test_a_directory_in_a_certificate_is_no_name() -> None:
+    directory = ("DirName", ((("commonName", "hello"),),))
+    certificate = {"subjectAltName": (directory, ("DNS", "mail.example.org"))}
+    assert certificates.names_of(certificate) == ["mail.example.org"]
+    assert certificates.matches("mail.example.org", certificate)
+    assert not certificates.matches("hello", certificate)
+    assert certificates.names_of({"subjectAltName": (directory,)}) == ["nobody"]
+
+
 @given(TEXT, st.lists(TEXT, max_size=3), st.lists(TEXT, max_size=3), st.booleans())
 def test_no_text_raises(server, dns, common, san_only):
     certificates.matches(server, info(common, dns), san_only=san_only)

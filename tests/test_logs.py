@@ -113,6 +113,16 @@ def test_no_octets_make_two_lines_or_move_a_terminal(
     assert not set(text) & {*map(chr, range(0x80, 0xA0)), *map(chr, range(0xDC80, 0xDCA0))}
 
 
+def test_nothing_that_nobody_sees_is_in_a_line(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    log = Log("perdition", str(path), logs.INFO)
+    for each in "\u200b\u2028\u2029\u202e\u2066\ufeff\U000e0041":
+        log.info(f"somebody forgot to escape ann{each}bob and m\u00fcller")
+        shown = "".join(f"\\{octet:03o}" for octet in each.encode())
+        assert logs.escape(f"ann{each}") == f"ann{shown}"
+        assert path.read_text().endswith(f"ann{shown}bob and m\u00fcller\n")
+
+
 def test_a_character_that_no_octets_stand_for_is_shown_too(tmp_path: Path) -> None:
     """An operator's own map may say anything."""
     path = tmp_path / "log"

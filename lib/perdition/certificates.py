@@ -15,8 +15,8 @@ def common_names(info: Mapping[str, Any]) -> list[str]:
 
 
 def names_of(info: Mapping[str, Any]) -> list[str]:
-    """All names and addresses in a certificate, for people to read."""
-    names = [value for _kind, value in info.get("subjectAltName", ())]
+    """All names and addresses in a certificate, for people to read; not those of directories."""
+    names = [value for _kind, value in info.get("subjectAltName", ()) if isinstance(value, str)]
     return names or common_names(info) or ["nobody"]
 
 

@@ -30,7 +30,10 @@ FACILITIES["mark"] = syslog.LOG_SYSLOG
 ESCAPES = {7: "\\a", 8: "\\b", 9: "\\t", 10: "\\n", 11: "\\v", 12: "\\f", 13: "\\r"}
 # Control characters, of C1 as well, octets that a terminal may take for those, and what no octets
 # stand for.
-CONTROL = "\x00-\x1f\x7f-\x9f\ud800-\udc9f\udd00-\udfff"
+OCTETS = "\x00-\x1f\x7f-\x9f\ud800-\udc9f\udd00-\udfff"
+# Ends of lines, characters that nobody sees, and those that turn what follows around.
+UNSEEN = "\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\U000e0000-\U000e007f"
+CONTROL = OCTETS + UNSEEN
 UNSAFE = re.compile(f'[{CONTROL}"]')
 UNSAFE_IN_LINE = re.compile(f"[{CONTROL}]")
 PRINTABLE = range(0x20, 0x7F)
@@ -38,6 +41,8 @@ LINE_LIMIT = 8192
 # Octets of a name or password, so that a line about a log-in always has its end: fail2ban
 # looks for the status there, and other programs than we cut long lines as well.
 NAME_LIMIT = 1024
+# Clients are told so as well.
+UNAUTHENTICATE = "UNAUTHENTICATE is not let through"
 
 
 class LogOpenFailed(Exception):
@@ -158,7 +163,7 @@ def closing(who: Who, received: int, sent: int) -> str:
 
 def forbidden(who: Who) -> str:
     """A client has used UNAUTHENTICATE, which is not let through."""
-    return f"UNAUTHENTICATE is not let through:{who}"
+    return f"{UNAUTHENTICATE}:{who}"
 
 
 def closing_null(who: Who) -> str:

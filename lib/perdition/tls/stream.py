@@ -97,11 +97,11 @@ class Stream:
             hello = self._ear.hear(data)
         except NoHello:
             # OpenSSL will say what is wrong with it.
-            self._hears = False
+            self._hears, self._ear = False, None
             return
         if hello is None:
             return
-        self._hears, self._hello = False, hello
+        self._hears, self._ear, self._hello = False, None, hello
         if self._choose is not None and hello.server_name is not None:
             chosen = self._choose(hello.server_name)
             if chosen is not None:
