@@ -241,3 +241,12 @@ def test_a_wrong_word_is_numbered_and_not_shown(option: str, reason: str) -> Non
     with pytest.raises(MapFailed, match=reason) as failure:
         words.split(option, SCHEMES, NAMES)
     assert "geheim" not in str(failure.value)
+
+
+def test_who_had_to_hurry_does_not_blame_a_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    question, asked = failing("a"), servers("a", "b")
+    moments = iter([0, 4])
+    monkeypatch.setattr("perdition.maps.servers.monotonic", lambda: next(moments, 4))
+    assert asked.ask(question) == "B"
+    question.down = set()
+    assert asked.ask(question) == "A"

@@ -10,6 +10,7 @@ from perdition.logs import Log
 from perdition.maps import Answer, MapFailed, Query
 from perdition.net import NameUnknown, ServerItem
 from perdition.protocols import Login
+from perdition.session.exchange import MOST_CHALLENGES
 from perdition.session.finding import allowed
 from perdition.session.service import MasterUser
 from perdition.session.traffic import client_traffic, exchange_traffic
@@ -453,3 +454,109 @@ def test_a_name_that_is_too_long_is_not_looked_up(tmp_path: Path) -> None:
         read_line(stage)
         stage.play("client< -ERR [AUTH] failed: Could not determine server")
         assert "map: " not in stage.log.read_text()
+
+
+def test_no_password_is_logged_without_debug(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    script = ["option log_passwd always", GREETING]
+    with staged(path, script, 4096) as stage:
+        object.__setattr__(stage.session.options, "debug", False)
+        for line in [*script, *REFUSED]:
+            stage.play(line)
+    assert "bad" not in path.read_text()
+
+
+REVOCABLE = {
+    "IMAP4": (
+        b"a LOGIN ann x\r\nb UNAUTHENTICATE\r\nc LOGIN bob y\r\n",
+        [
+            "server> * OK [CAPABILITY IMAP4rev1 LITERAL+] ready",
+            "server< flim07 LOGIN {3+}",
+            "server< ann {1+}",
+            "server< x",
+            "server> flim07 OK [CAPABILITY IMAP4rev1 UNAUTHENTICATE] in",
+            "client< a OK [CAPABILITY IMAP4rev1] You are so in",
+            "client< * BYE UNAUTHENTICATE is not let through, mate",
+        ],
+    ),
+    "MANAGESIEVE": (
+        b'AUTHENTICATE "PLAIN" "AGFubgB4"\r\nUNAUTHENTICATE\r\n',
+        [
+            'server> "SASL" "PLAIN"',
+            'server> "UNAUTHENTICATE"',
+            "server> OK",
+            'server< AUTHENTICATE "PLAIN" "AGFubgB4"',
+            'server> OK "in"',
+            'client< OK "You are so in"',
+            'client< BYE "UNAUTHENTICATE is not let through, mate"',
+        ],
+    ),
+}
+
+
+@pytest.mark.parametrize("protocol", REVOCABLE)
+def test_who_takes_a_log_in_back_at_once_is_logged_and_told(tmp_path: Path, protocol: str) -> None:
+    said, script = REVOCABLE[protocol]
+    with staged(tmp_path / "log", [f"option protocol {protocol}"], 4096) as stage:
+        while b"ready on" not in read_line(stage):
+            pass
+        stage.client.sendall(said)
+        for line in [*script, "client.", "server."]:
+            stage.play(line)
+    lines = [line.partition("]: ")[2] for line in (tmp_path / "log").read_text().splitlines()]
+    lines = [line for line in lines if not line.startswith(("CLIENT:", "SELF:", "REAL:"))]
+    assert [line.split(":")[0] for line in lines[-3:]] == [
+        *("Auth", "UNAUTHENTICATE is not let through", "Closing session"),
+    ]
+    assert lines[-3].endswith('status="ok"')
+    assert lines[-1].endswith('authentication_id="ann" received=0 sent=0')
+
+
+@pytest.mark.parametrize("answer", ["NO no", ""], ids=["refused", "broken off"])
+def test_a_guess_is_in_the_log_though_its_client_has_gone_meanwhile(
+    tmp_path: Path, answer: str
+) -> None:
+    with staged(tmp_path / "log", ["option protocol IMAP4"], 4096) as stage:
+        read_line(stage)
+        for line in (
+            "client> a LOGIN ann x",
+            "server> * OK [CAPABILITY IMAP4rev1 LITERAL+] ready",
+            *("server< flim07 LOGIN {3+}", "server< ann {1+}", "server< x"),
+            "close client",
+            "server> * OK one more word",
+        ):
+            stage.play(line)
+        if answer:
+            stage.play(f"server> flim07 {answer}")
+        else:
+            stage.play("close server")
+        stage.play(
+            f'log status="failed: {"Re-Authentication" if answer else "Connection Negotiation"}'
+            ' Failure"'
+        )
+
+
+def test_a_real_server_that_asks_without_end_is_left(tmp_path: Path) -> None:
+    script = ["option protocol IMAP4", "option sasl_mechanisms XOAUTH2"]
+    with staged(tmp_path / "log", script, 4096) as stage:
+        read_line(stage)
+        for line in (
+            "client> a AUTHENTICATE XOAUTH2 dXNlcj1hbm4BYXV0aD1CZWFyZXIgeAEB",
+            "server> * OK [CAPABILITY IMAP4rev1 SASL-IR AUTH=XOAUTH2] ready",
+            "server< flim07 AUTHENTICATE XOAUTH2 dXNlcj1hbm4BYXV0aD1CZWFyZXIgeAEB",
+            *MOST_CHALLENGES * ("server> + YQ==", "client< + YQ==", "client> ", "server< "),
+            "server> + YQ==",
+            "client< a NO [AUTHENTICATIONFAILED] failed: Re-Authentication Failure",
+        ):
+            stage.play(line)
+
+
+def test_the_name_of_the_map_is_in_the_log_without_a_server_too(tmp_path: Path) -> None:
+    script = ["option username_from_database", "map ann bob@"]
+    with staged(tmp_path / "log", script, 4096) as stage:
+        stage.servers.candidates = lambda _destinations: []  # type: ignore[method-assign]
+        read_line(stage)
+        for line in (*USER, "client> PASS x"):
+            stage.play(line)
+        stage.play("client< -ERR [AUTH] failed: Could not determine server")
+    assert 'authentication_id="bob" ' in (tmp_path / "log").read_text()

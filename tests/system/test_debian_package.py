@@ -357,7 +357,9 @@ def test_removed_and_purged_it_leaves_nothing(site: Site) -> None:
     # As systemctl enables a unit.
     wants = "/etc/systemd/system/multi-user.target.wants"
     site.run("mkdir", "-p", wants)
-    site.run("ln", "-s", "/lib/systemd/system/perdition@.service", f"{wants}/perdition@pop3.service")
+    site.run(
+        "ln", "-s", "/lib/systemd/system/perdition@.service", f"{wants}/perdition@pop3.service"
+    )
     site.run("dpkg", "--purge", "perdition-ldap", "perdition")
     # What is the site's own stays: the databases that it made.
     databases = {f"{POPMAP}.gdbm.db", f"{POPMAP}.bdb.db"}

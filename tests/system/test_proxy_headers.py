@@ -4,6 +4,7 @@ import contextlib
 import re
 import socket
 import ssl
+import struct
 import subprocess
 import textwrap
 import time
@@ -88,15 +89,41 @@ def test_log_lines_show_the_real_client(
     )
 
 
-@pytest.mark.parametrize("header", [b"PROXY UNKNOWN\r\n", build_v2(Ends("", 0, "", 0))], ids=NAMES)
-def test_nobody_is_banned_for_a_health_check(start: Start, header: bytes) -> None:
+def check_header(kind: str, ends: Ends) -> bytes:
+    """The header of a health check; haproxy's version 1 names its own connection."""
+    if kind == "own":
+        return b"PROXY TCP4 %b %b %d %d\r\n" % (
+            *(ends.client.encode(), ends.local.encode()),
+            *(ends.client_port, ends.local_port),
+        )
+    return b"PROXY UNKNOWN\r\n" if kind == "v1" else build_v2(Ends("", 0, "", 0))
+
+
+@pytest.mark.parametrize("kind", [*NAMES, "own"])
+def test_nobody_is_banned_for_a_health_check(start: Start, kind: str) -> None:
     program = start("POP3", FROM)
     with program.connect() as sock:
-        sock.sendall(header)
+        sock.sendall(check_header(kind, Ends(*sock.getsockname(), *sock.getpeername())))
         assert read_line(sock).startswith(b"+OK ")
         host, port = sock.getsockname()
     program.wait_log(f"Closing NULL session: {host}:{port}->")
     assert "Fatal Error reading authentication information" not in program.log()
+
+
+@pytest.mark.parametrize("kind", [*NAMES, "own"])
+def test_a_health_check_that_does_not_hear_the_greeting_is_no_failure(
+    start: Start, kind: str
+) -> None:
+    program = start("POP3", {**FROM, "quiet": True})
+    for _ in range(20):
+        with program.connect() as sock:
+            # A reset: as haproxy ends what it has only looked at.
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            sock.sendall(check_header(kind, Ends(*sock.getsockname(), *sock.getpeername())))
+    with program.connect() as sock:
+        sock.sendall(b"PROXY UNKNOWN\r\n")
+        assert read_line(sock).startswith(b"+OK ")
+    assert "Fatal" not in program.log()
 
 
 @pytest.mark.parametrize("header", [b"PROXY UNKNOWN\r\n", build_v2(Ends("", 0, "", 0))], ids=NAMES)

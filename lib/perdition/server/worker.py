@@ -48,8 +48,8 @@ for late in ("_strptime", "encodings.idna"):
     importlib.import_module(late)
 TIMEOUT_LINE = {"MANAGESIEVE": b'BYE "Timeout"\r\n'}
 FORBIDDEN_LINE = {
-    "IMAP4": b"* BYE UNAUTHENTICATE is not let through, mate\r\n",
-    "MANAGESIEVE": b'BYE "UNAUTHENTICATE is not let through, mate"\r\n',
+    "IMAP4": f"* BYE {logs.UNAUTHENTICATE}, mate\r\n".encode(),
+    "MANAGESIEVE": f'BYE "{logs.UNAUTHENTICATE}, mate"\r\n'.encode(),
 }
 # How often a worker looks after its log-ins: as a rule, while all threads are busy, and while it
 # drains and looks whether its sessions have ended.

@@ -22,7 +22,6 @@ from perdition.protocols import (
 )
 from perdition.protocols.client_identity import NOBODY
 from perdition.protocols.wire import Wire
-from perdition.relay.guard import Forbidden, Guard
 from perdition.session import exchange, introduction, local_authentication, overheard
 from perdition.session.channel import Channel, PeerGone, converse
 from perdition.session.exchange import TROUBLE
@@ -111,6 +110,8 @@ class Attempt:
         candidates = self.service.backends.candidates(found.destinations)
         self.login, self.password = found.login, found.password
         if not candidates:
+            for each in found.destinations[:1]:
+                self.login = self.service.finder.login_for(self.login, each)
             self.server_item = self.service.backends.nameless(found.destinations)
             return Verdict(False, protocols.NO_SERVER)
         refusal = None
@@ -138,7 +139,7 @@ class Attempt:
                 sock = self.service.backends.connect(item, patience)
             except ConnectFailed as error:
                 told = self.log.debug if self.terms.compat else self.log.info
-                told(f"connect: {error}")
+                told(f"connect: {error}:{self.who()}")
                 continue
             if self.service.backends.rules:
                 self.turn_to(self.service.backends.by_address(item, net.peer_host(sock)))
@@ -240,10 +241,8 @@ class Attempt:
             if channel.patience.gave_way:
                 # Not the real server's fault.
                 raise PeerGone from error
-            # What the real server said before belongs to the client.
-            session.channel.flush(session.wire)
             self.log.error(stage)
-            self.log.debug(f"real server {self.server_item}: {error!r}")
+            self.log.debug(f"real server {self.server_item}: {error!r}:{self.who()}")
             self.break_off()
             raise Closed from error
         is_judged = verdict.status in (protocols.OK, protocols.REFUSED)
@@ -252,17 +251,16 @@ class Attempt:
                 f"real server {self.server_item}: it does not let us say who the client is"
             )
         if not verdict.accepted:
-            session.channel.flush(session.wire)
             if verdict.goodbye:
                 self.leave(server, wire, channel)
             return verdict
         to_server, to_client = session.channel.rest(session.wire), channel.rest(wire)
-        guard = self.guard(to_server) if verdict.is_revocable else None
         session.client.accept(verdict)
-        # Before the client hears that it is logged in, for then it does not give way to others.
-        channel.patience.leave()
         who = self.who()
         line = self.log_auth(protocols.OK, who)
+        guard = session.guard(to_server, who) if verdict.is_revocable else None
+        # Before the client hears that it is logged in, for then it does not give way to others.
+        channel.patience.leave()
         return Established(
             session.channel,
             channel,
@@ -273,25 +271,6 @@ class Attempt:
             line,
             guard,
         )
-
-    def guard(self, early: bytes) -> Guard | None:
-        """Who looks for UNAUTHENTICATE, which the real server has, unless it is let through.
-
-        Args:
-            early: what the client has said already.
-
-        Raises:
-            Closed: it is there.
-        """
-        if self.options.unauthenticate:
-            return None
-        guard = Guard(self.service.protocol.removesuffix("S"))
-        try:
-            guard.look(early)
-        except Forbidden as error:
-            self.log.notice(logs.forbidden(self.who()))
-            raise Closed from error
-        return guard
 
     def log_in(self, server: ServerSide, wire: Wire, channel: Channel) -> Verdict:
         """Give name and password to the real server, or let the client's exchange go on there."""
@@ -357,7 +336,7 @@ class Attempt:
             for line in error.log_lines:
                 self.log.error(line)
             self.log.error("Fatal error establishing SSL connection")
-            self.log.error(f"real server {self.server_item}: TLS: {error}")
+            self.log.error(f"real server {self.server_item}: TLS: {error}:{self.who()}")
             self.break_off()
             raise Closed from error
         self.server_secure = channel.secure
@@ -368,9 +347,14 @@ class Attempt:
             converse(server.leave(), wire, channel)
 
     def break_off(self) -> None:
-        """Log that the real server cannot be spoken with, and tell the client; 2.2 does not."""
+        """Log that the real server cannot be spoken with, and tell the client; 2.2 does not.
+
+        What the real server said before belongs to the client in any case.
+        """
         self.log_auth(protocols.NEGOTIATION_FAILED)
-        if not self.terms.compat:
+        if self.terms.compat:
+            self.session.say_last()
+        else:
             self.session.refuse(Verdict(False, protocols.NEGOTIATION_FAILED, delays=0))
 
     def host(self) -> str:

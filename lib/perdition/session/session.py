@@ -21,6 +21,7 @@ from perdition.protocols import (
 from perdition.protocols.client_identity import Told
 from perdition.protocols.proxy_header import NOTHING_MORE
 from perdition.protocols.wire import LineTooLong, Wire
+from perdition.relay.guard import Forbidden, Guard
 from perdition.session.attempt import Attempt
 from perdition.session.channel import Channel, PeerGone, PeerSilent, converse
 from perdition.session.service import Closed, Established, Service
@@ -106,10 +107,12 @@ class Session:
         except (PeerGone, PeerSilent):
             self.log.notice(f"PROXY header: {self.peers}: none came")
             return False
+        # For a connection of its own haproxy's version 1 says who it is itself.
+        own = self.ends[:2]
+        self.is_nobodys = header.ends is None or header.ends[:2] == own
         if header.ends is not None:
             self.log.debug(f"PROXY header: {self.peers}")
             self.meet(header.ends)
-        self.is_nobodys = header.ends is None
         self.more = header.more
         self.count_hops(header.more.ttl)
         return True
@@ -144,7 +147,10 @@ class Session:
         try:
             self.channel.flush(self.wire)
         except (PeerGone, PeerSilent) as error:
-            self.log.error(logs.client_deaf(self.peers))
+            if self.is_nobodys:
+                self.log_null()
+            else:
+                self.log.error(logs.client_deaf(self.peers))
             raise Closed from error
 
     def take_beginning(self) -> None:
@@ -175,11 +181,9 @@ class Session:
         while True:
             match converse(self.client.take_login(), self.wire, self.channel, delay):
                 case Quit():
-                    self.log.info(logs.closing_null(Who(self.peers)))
+                    self.log_null()
                     return None
                 case TlsWanted():
-                    # What came in the clear must not count as if it came under TLS.
-                    self.wire.take_unread()
                     self.start_tls("Fatal error establishing TLS connection", implicit=False)
                     self.channel.flush(self.wire)
                 case Told() as told:
@@ -193,9 +197,31 @@ class Session:
                     self.failures += 1
                     if 0 < self.options.login_attempts <= self.failures:
                         self.client.farewell("Too many failed log-ins, mate", unasked=True)
-                        self._say_last()
+                        self.say_last()
                         self.log.info(logs.too_many_failures(self.peers))
                         return None
+
+    def guard(self, early: bytes, who: Who) -> Guard | None:
+        """Who looks for UNAUTHENTICATE, which the real server has, unless it is let through.
+
+        Args:
+            early: what the client has said behind its log-in.
+            who: whose session it is.
+
+        Raises:
+            Closed: it is there.
+        """
+        if self.options.unauthenticate:
+            return None
+        guard = Guard(self.service.protocol.removesuffix("S"))
+        try:
+            guard.look(early)
+        except Forbidden as error:
+            self.log.notice(logs.forbidden(who))
+            self.farewell(f"{logs.UNAUTHENTICATE}, mate")
+            self.log.info(logs.closing(who, 0, 0))
+            raise Closed from error
+        return guard
 
     def start_tls(self, failure: str, *, implicit: bool) -> None:
         """Start TLS with the client; failure is the line to log where that fails."""
@@ -203,6 +229,8 @@ class Session:
         assert tls is not None  # noqa: S101 - the mode says so
         try:
             early = self.wire.take_unread()
+            # What came in the clear must not count as if it came under TLS. What came with a PROXY
+            # header is TLS, where that begins with the first octet.
             self.channel.start_tls(tls, implicit=implicit, early=early if implicit else b"")
         except TlsFailed as error:
             self.log.error(failure)
@@ -210,6 +238,10 @@ class Session:
             told(f"TLS with {self.peers}: {error}")
             raise Closed from error
         self.client.tls_started(self.channel.certified)
+
+    def log_null(self) -> None:
+        """Log that the client has taken its leave without a log-in."""
+        self.log.info(logs.closing_null(Who(self.peers)))
 
     def lose(self, error: Exception) -> None:
         """Log that the client cannot be served any more, and why."""
@@ -224,20 +256,21 @@ class Session:
             self.farewell("Line too long, mate")
         elif self.is_nobodys:
             # It has seen that we serve. The line below would have fail2ban ban the load balancer.
-            self.log.info(logs.closing_null(Who(self.peers)))
+            self.log_null()
             return
         self.log.error(logs.client_gone(self.peers))
 
     def farewell(self, reason: str) -> None:
         """Tell the client why we close, if it still listens."""
         self.client.farewell(reason)
-        self._say_last()
+        self.say_last()
 
     def refuse(self, verdict: Verdict) -> None:
         """Tell the client of its log-in before we close, if it still listens."""
         self.client.refuse(verdict)
-        self._say_last()
+        self.say_last()
 
-    def _say_last(self) -> None:
+    def say_last(self) -> None:
+        """Tell the client what has been said, if it still listens."""
         with contextlib.suppress(PeerGone, PeerSilent):
             self.channel.flush(self.wire)
