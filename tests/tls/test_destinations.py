@@ -106,7 +106,8 @@ def test_a_file_that_cannot_be_read_fails_with_a_reason_and_is_tried_again(
 
 def test_a_file_in_the_options_is_read_at_start(pki, given, tmp_path):
     known = [Parameters(ca=str(tmp_path / "ca.pem"))]
-    with pytest.raises(TlsSetupError, match=f"^ca={tmp_path}/ca.pem: {MISSING}") as failure:
+    text = f"^outgoing_server or outgoing_destinations: ca={tmp_path}/ca.pem: {MISSING}"
+    with pytest.raises(TlsSetupError, match=text) as failure:
         Destinations(given(), needed=True, known=known)
     assert failure.value.log_lines == (OUTGOING_FAILED,)
     (tmp_path / "ca.pem").write_bytes(certificates_pem(pki.ca))

@@ -62,7 +62,8 @@ class Destinations:
                 if parameters.ca and not parameters.pins:
                     self._with_file(parameters.ca)
             except TlsFailed as error:
-                raise TlsSetupError(error.reason, OUTGOING_FAILED) from error
+                where = "outgoing_server or outgoing_destinations"
+                raise TlsSetupError(f"{where}: {error.reason}", OUTGOING_FAILED) from error
 
     def to(self, parameters: Parameters | None) -> OutgoingTls:
         """TLS with a real server of which that is said.
