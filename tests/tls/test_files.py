@@ -6,6 +6,7 @@ import os
 import pty
 import re
 import shutil
+import ssl
 import sys
 import tempfile
 import termios
@@ -31,6 +32,14 @@ DH_READ = 'Error reading Diffie-Hellman parameters from file "{}"'
 CA = 'Error loading certificate authority: file="{}" path="(null)"'
 
 
+def is_taken(pair: str) -> bool:
+    """Whether OpenSSL finds nothing wrong with a certificate of ours."""
+    with contextlib.suppress(ssl.SSLError):
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(pair)
+        return True
+    return False
+
+
 @pytest.mark.parametrize(
     ("option", "name", "message", "log_line"),
     [
@@ -54,6 +63,8 @@ def test_start_names_the_file_and_what_is_wrong_with_it(
     given, listening, option, name, message, log_line
 ):
     path = getattr(given(**{option: name}), f"ssl_{option}")
+    if name == "sha-1" and is_taken(path):
+        pytest.skip("OpenSSL leaves the judgement of our signature to the peer")
     with pytest.raises(TlsSetupError, match=f"^ssl_{option} {path}: .*{message}") as failure:
         listening(**{option: name})
     assert failure.value.log_lines == (log_line.format(path), LISTENING_FAILED)

@@ -258,6 +258,7 @@ def test_nor_can_it_come_back_by_the_number_of_its_session(pki, listening, shown
                 incoming.write(stream.take())
         with pytest.raises(CertificateRefused):
             on.check(stream.tls)
+        stream.forget_session()
         # It knows the keys, and needs none of the octets that it is not given.
         incoming.write(stream.take())
         client.do_handshake()

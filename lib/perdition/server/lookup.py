@@ -65,6 +65,8 @@ def run(options: Options) -> bool:
                 tqdm.write(NO_TEXT.sub(in_octal, line), file=sys.stdout)
         sys.stdout.flush()
     except OSError as error:
+        # What Python still has of it is not tried again.
+        sys.stdout = None
         raise ConfigError(f"--lookup: {error.strerror}") from error
     find.close()
     return inquiry.in_order

@@ -233,8 +233,9 @@ class Channel:
         try:
             tls.check(stream.tls, name)
         except TlsFailed:
-            # What was not sent yet has a ticket in it, by which the peer would come back unchecked;
-            # and OpenSSL keeps no session for those that end without a word.
+            # The peer would come back unchecked: by the ticket that is in what was not sent yet, or
+            # by the number of the session.
+            stream.forget_session()
             self.stream = None
             raise
         self.certified = tls.user(stream.tls)

@@ -22,6 +22,8 @@ from perdition.tls.hello import (
 RECORD_SIZE = 16384
 # OpenSSL makes records of so much at a time: less costs more calls, more does not stay in caches.
 PIECE_SIZE = 4 * RECORD_SIZE
+# The header of a record of no kind, of no version.
+NO_RECORD = bytes(5)
 # Octets that wait for the next words at most: a ticket has a few hundred, with certificates more.
 WAITING_SIZE = 8192
 # How many of the protocols that a client offers are named in the log.
@@ -233,6 +235,18 @@ class Stream:
             self.tls.write(view[start : start + PIECE_SIZE])
             pieces.append(self.outgoing.read())
         return pieces
+
+    def forget_session(self) -> None:
+        """Have OpenSSL forget the session, that nobody comes back with it; this is the end of it.
+
+        A fatal error does that. So did the end of the object, up to Python 3.12; the ssl module
+        has nothing for it.
+        """
+        # What the peer has said meanwhile could be that it closes, and nothing would be an error.
+        self._incoming.read()
+        with contextlib.suppress(OSError):
+            self._incoming.write(NO_RECORD)
+            self.tls.read(1)
 
     def end(self) -> None:
         """Say that nothing more comes (RFC 8446 section 6.1); the peer may go on to speak."""
