@@ -14,89 +14,18 @@ import subprocess
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from string import Template
 from types import MappingProxyType
 from typing import NamedTuple
 
+from support.dovecot_settings import LISTENERS, VERSIONS, Passdb, Settings, written
 from support.processes import HOST, end, free_port, lacking, require, wait_until
 from support.running import Running
 
 PASSWORD = "sesame-6Qx2"
 START_SECONDS = 30
-# The listeners, and the services that have them.
-LISTENERS = {
-    "imap": "imap-login",
-    "imaps": "imap-login",
-    "pop3": "pop3-login",
-    "pop3s": "pop3-login",
-    "sieve": "managesieve-login",
-    "sieves": "managesieve-login",
-}
-# Where TLS comes first. Dovecot knows two of them by their names.
-SECURE = {"imaps", "pop3s", "sieves"}
-COMMON = """
-protocols = imap pop3 sieve
-base_dir = {home}/run
-state_dir = {home}/state
-log_path = {home}/log
-listen = 127.0.0.1
-ssl = yes
-default_internal_user = {user}
-default_internal_group = {group}
-default_login_user = {user}
-first_valid_uid = 1
-first_valid_gid = 1
-auth_failure_delay = 0
-mail_max_userip_connections = 0
-service anvil {{
-  chroot =
-  unix_listener anvil-auth-penalty {{
-    mode = 0
-  }}
-}}
-"""
-# What is said differently, by version.
-SETTINGS = {
-    (2, 3): """
-disable_plaintext_auth = no
-ssl_cert = <{home}/pem
-ssl_key = <{home}/pem
-mail_location = sdbox:~/mail
-userdb {{
-  driver = static
-  args = uid={uid} gid={gid} home={home}/users/%u
-}}
-""",
-    (2, 4): """
-auth_allow_cleartext = yes
-ssl_server_cert_file = {home}/pem
-ssl_server_key_file = {home}/pem
-mail_driver = sdbox
-mail_path = ~/mail
-userdb static {{
-  fields {{
-    uid = {uid}
-    gid = {gid}
-    home = {home}/users/%{{user}}
-  }}
-}}
-""",
-}
 # Whoever has the password is let in.
-EVERYBODY = {
-    (2, 3): f"passdb {{\n  driver = static\n  args = password={PASSWORD}\n}}\n",
-    (2, 4): f"passdb static {{\n  password = {PASSWORD}\n}}\n",
-}
-# Certificates for those who ask for a name.
-NAMED = {
-    (2, 3): "local_name {name} {{\n  ssl_cert = <{file}\n  ssl_key = <{file}\n}}\n",
-    (2, 4): "local_name {name} {{\n  ssl_server_cert_file = {file}\n"
-    "  ssl_server_key_file = {file}\n}}\n",
-}
-# This has to come first.
-FIRST = {
-    (2, 3): "",
-    (2, 4): "dovecot_config_version = 2.4.0\ndovecot_storage_version = 2.4.0\n",
-}
+EVERYBODY = Settings((Passdb({"password": PASSWORD}),))
 
 
 class Account(NamedTuple):
@@ -122,70 +51,39 @@ def version(program: str) -> tuple[int, int]:
     return int(found[1]), int(found[2])
 
 
-def configuration(
-    of: tuple[int, int], home: Path, account: Account, ports: Mapping[str, int]
-) -> str:
-    """The text of a configuration file, without the passdbs."""
-    values = {**account._asdict(), "home": home}
-    text = FIRST[of] + COMMON.format_map(values) + SETTINGS[of].format_map(values)
-    for service in dict.fromkeys(LISTENERS.values()):
-        text += f"service {service} {{\n  chroot =\n  service_count = 0\n  process_min_avail = 1\n"
-        for name in (each for each, owner in LISTENERS.items() if owner == service):
-            secure = "yes" if name in SECURE else "no"
-            text += (
-                f"  inet_listener {name} {{\n    port = {ports[name]}\n    ssl = {secure}\n  }}\n"
-            )
-        text += "}\n"
-    return text
-
-
-class More(NamedTuple):
-    """What a Dovecot has in its configuration for a test.
-
-    Attributes:
-        text: for the configuration file, with the passdbs; $home stands for the folder of files.
-        files: their texts by their names; $home stands for their folder there as well.
-    """
-
-    text: str
-    files: Mapping[str, str] = MappingProxyType({})
-
-
 class Dovecot(Running):
     """A Dovecot with mailboxes of its own, while used as a context.
 
     Attributes:
         ports: where it listens, by the names of LISTENERS.
+        version: its version, as far as its configuration depends on it.
     """
 
     def __init__(
         self,
         pem: bytes,
         named: Mapping[str, bytes] = MappingProxyType({}),
-        more: More | None = None,
-        settings: str = "",
+        settings: Settings = EVERYBODY,
     ) -> None:
         """Prepare one.
 
         Args:
             pem: its certificate and key.
             named: other ones, for clients that ask for a name (SNI).
-            more: its passdbs, written for Dovecot 2.3; without them whoever has the password is
-                a user.
-            settings: what stands last in its configuration.
+            settings: what else is wanted of it.
         """
-        self._settings = settings
         self._pem = pem
         self._named = named
-        self._more = more
+        self._settings = settings
         super().__init__()
         self.ports: Mapping[str, int] = {}
+        self.version = (0, 0)
 
     def _start(self) -> None:
         program = require("dovecot")
-        of = version(program)
-        if of not in SETTINGS:
-            lacking(f"Dovecot {of}: there is no configuration for it")
+        self.version = version(program)
+        if self.version not in VERSIONS:
+            lacking(f"Dovecot {self.version}: there is no configuration for it")
         account = ordinary_account()
         # Not pytest's directory: others may not enter that, and names of sockets are short.
         home = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="dovecot-")))
@@ -194,20 +92,11 @@ class Dovecot(Running):
         names = {name: self._stack.enter_context(free_port()) for name in LISTENERS}
         self.ports = MappingProxyType(names)
         (home / "pem").write_bytes(self._pem)
-        text = configuration(of, home, account, self.ports)
         for name, pem in self._named.items():
-            file = home / f"pem.{name}"
-            file.write_bytes(pem)
-            text += NAMED[of].format(name=name, file=file)
-        if self._more is None:
-            text += EVERYBODY[of]
-        elif of != (2, 3):
-            lacking(f"Dovecot {of}: the passdbs of this test are written for 2.3")
-        else:
-            text += self._more.text.replace("$home", str(home))
-            for name, content in self._more.files.items():
-                (home / name).write_text(content.replace("$home", str(home)))
-        (home / "conf").write_text(text + self._settings)
+            (home / f"pem.{name}").write_bytes(pem)
+        for name, text in written(self.version, self._settings, self.ports, self._named).items():
+            filled = Template(text).safe_substitute(account._asdict(), home=home)
+            (home / name).write_text(filled)
         for path in (home, *home.iterdir()):
             os.chown(path, account.uid, account.gid)
         is_root = os.geteuid() == 0
@@ -243,9 +132,16 @@ class Dovecot(Running):
         """What it has logged so far."""
         return self._log.read_text()
 
+    def login_lines(self, user: str, *texts: str) -> list[str]:
+        """What it has logged of somebody's log-ins, as far as it has these words."""
+        # Login is 2.3's word, Logged in that of 2.4.
+        said = re.compile(rf"Info: (Login|Logged in): user=<{re.escape(user)}>")
+        lines = self.log().splitlines()
+        return [each for each in lines if said.search(each) and all(text in each for text in texts)]
+
     def logins(self, user: str, method: str = "") -> int:
         """How often somebody has been let in, as far as it has been logged."""
-        return self.log().count(f"Info: Login: user=<{user}>, method={method}")
+        return len(self.login_lines(user, f"user=<{user}>, method={method}"))
 
     def wait_logins(self, count: int, user: str, method: str = "") -> None:
         """Wait until somebody has been let in so often."""

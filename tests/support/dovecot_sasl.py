@@ -2,7 +2,7 @@
 
 import subprocess
 
-from support.dovecot import More
+from support.dovecot_settings import Passdb, Settings
 from support.processes import require
 
 # Not PASSWORD: those who have that one are everybody.
@@ -13,51 +13,31 @@ LONG_USER = "lena"
 LONG_SECRET = "sesame-long-" + "x" * 3000
 UNICODE_USER = "jürgen"
 UNICODE_SECRET = "pässwörd-€-𝄞"
-TEXT = """
+OTHERS = """
 auth_mechanisms = plain login oauthbearer xoauth2 scram-sha-1 scram-sha-256
 auth_master_user_separator = *
 auth_username_chars =
-passdb {
-  driver = passwd-file
-  args = scheme=PLAIN $home/masters
-  master = yes
-}
-passdb {
-  driver = oauth2
-  mechanisms = oauthbearer xoauth2
-  args = $home/oauth2
-}
-passdb {
-  driver = passwd-file
-  mechanisms = scram-sha-1
-  args = $home/scram1
-}
-passdb {
-  driver = passwd-file
-  mechanisms = scram-sha-256
-  args = $home/scram256
-}
-passdb {
-  driver = passwd-file
-  mechanisms = plain login
-  args = scheme=PLAIN username_format=%u $home/passwords
-}
 """
-OAUTH2 = """
-introspection_mode = post
-introspection_url = {url}
-force_introspection = yes
-username_attribute = username
-active_attribute = active
-active_value = true
-openid_configuration_url = https://login.example/.well-known/openid-configuration
-"""
+PASSDBS = (
+    Passdb(file="$home/masters", is_master=True),
+    Passdb(file="$home/scram1", mechanisms="scram-sha-1"),
+    Passdb(file="$home/scram256", mechanisms="scram-sha-256"),
+    Passdb(file="$home/passwords", mechanisms="plain login"),
+)
+TOKENS = {
+    "introspection_mode": "post",
+    "force_introspection": "yes",
+    "username_attribute": "username",
+    "active_attribute": "active",
+    "active_value": "true",
+    "openid_configuration_url": "https://login.example/.well-known/openid-configuration",
+}
 
 
 def hashed(scheme: str, secret: str) -> str:
     """A password as Dovecot's own tool writes it down."""
     told = subprocess.run(
-        [require("doveadm"), "-c", "/dev/null", "pw", "-s", scheme, "-p", secret],
+        [require("doveadm"), "-O", "pw", "-s", scheme, "-p", secret],
         capture_output=True,
         text=True,
         check=True,
@@ -65,8 +45,8 @@ def hashed(scheme: str, secret: str) -> str:
     return told.stdout.strip()
 
 
-def knowing(tokens_url: str, users: tuple[str, ...]) -> More:
-    """The configuration.
+def knowing(tokens_url: str, users: tuple[str, ...]) -> Settings:
+    """What is wanted of it.
 
     Args:
         tokens_url: the service that is asked about tokens.
@@ -74,11 +54,12 @@ def knowing(tokens_url: str, users: tuple[str, ...]) -> More:
     """
     named = {each: SECRET for each in users}
     passwords = {**named, UNICODE_USER: UNICODE_SECRET, LONG_USER: LONG_SECRET}
-    return More(
-        TEXT,
+    return Settings(
+        PASSDBS,
+        {**TOKENS, "introspection_url": tokens_url},
+        OTHERS,
         {
             "masters": f"admin:{MASTER_SECRET}\n",
-            "oauth2": OAUTH2.format(url=tokens_url),
             "passwords": "".join(
                 f"{user}:{{PLAIN}}{secret}::::::\n" for user, secret in passwords.items()
             ),

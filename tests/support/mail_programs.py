@@ -96,7 +96,6 @@ CertificateFile {account.ca}
 
 MaildirStore near
 Inbox {box}
-Path {box}/
 
 Channel both
 Far :far:
@@ -118,7 +117,10 @@ def fetchmail(home: Path, account: Account, protocol: str, auth: str, file: Path
         f'{kinds[account.tls]} mda "cat >> {file}"\n'
     )
     configuration.chmod(0o600)
-    return run(home, ["fetchmail", "-f", str(configuration), "-vv", "--nosyslog", "--nodetach"])
+    # Else there is one file for all that root runs, which says that one is running.
+    own = ["--pidfile", f"{home}/fetchmail.pid"]
+    how = ["-vv", "--nosyslog", "--nodetach"]
+    return run(home, ["fetchmail", "-f", str(configuration), *own, *how])
 
 
 def offlineimap(home: Path, account: Account, mechanisms: str, box: Path) -> Run:

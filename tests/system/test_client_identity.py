@@ -14,8 +14,9 @@ from perdition.identity import Ends
 from perdition.protocols.proxy_header import More, TlsSeen, build_v1, build_v2
 from support.certificates import Pki
 from support.clients import SPOKEN, Refused
-from support.dovecot import PASSWORD, Dovecot, version
-from support.processes import HOST, free_port, lacking, require, wait_until
+from support.dovecot import EVERYBODY, PASSWORD, Dovecot
+from support.dovecot_settings import Passdb, Settings
+from support.processes import HOST, free_port, wait_until
 from support.program import Options, Perdition, Start
 from support.scripted import SECONDS, ScriptedServer, header_of, read_line
 
@@ -42,13 +43,11 @@ class Behind(NamedTuple):
 
     def wait_log(self, user: str, *texts: str) -> None:
         """Wait until somebody has logged in, and that is logged with these words."""
-
-        def is_there() -> bool:
-            lines = self.dovecot.log().splitlines()
-            logins = [line for line in lines if f"Login: user=<{user}>" in line]
-            return any(all(text in line for text in texts) for line in logins)
-
-        wait_until(is_there, SECONDS, f"{user}: {texts} in {self.dovecot.log()}")
+        wait_until(
+            lambda: self.dovecot.login_lines(user, *texts),
+            SECONDS,
+            f"{user}: {texts} in {self.dovecot.log()}",
+        )
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +67,9 @@ def behind(pki: Pki) -> Iterator[Behind]:
                     f"    port = {port}\n    ssl = {secure}\n    haproxy = yes\n  }}\n}}\n"
                 )
         pem = Path(pki.file("for names")).read_bytes()
-        yield Behind(stack.enter_context(Dovecot(pem, settings=text)), headed)
+        yield Behind(
+            stack.enter_context(Dovecot(pem, settings=EVERYBODY._replace(others=text))), headed
+        )
 
 
 def from_here(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
@@ -383,15 +384,9 @@ def test_a_dovecot_before_us_is_understood(
         "outgoing_server": f"{HOST}:{server.port}",
     }
     program = start(protocol, options)
-    if version(require("dovecot")) != (2, 3):
-        lacking("the configuration of this test is for Dovecot 2.3")
-    # For those who have another password than the first passdb wants.
-    more = (
-        "passdb {\n  driver = static\n"
-        f"  args = proxy=y nopassword=y host={HOST} port={program.port}\n}}\n"
-    )
+    there = {"proxy": "y", "nopassword": "y", "host": HOST, "port": str(program.port)}
     pem = Path(pki.file("for names")).read_bytes()
-    with Dovecot(pem, settings=more) as before:
+    with Dovecot(pem, settings=Settings((Passdb(there),))) as before:
         from_here(monkeypatch, "127.0.0.7")
         client = SPOKEN[protocol].client(before.ports[listener])
         ours = client.sock.getsockname()[1]

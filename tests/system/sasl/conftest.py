@@ -61,7 +61,9 @@ def tokens() -> Iterator[TokenService]:
 def knower(pki: Pki, tokens: TokenService) -> Iterator[Dovecot]:
     """The Dovecot that knows every mechanism."""
     pem = Path(pki.file("for names")).read_bytes()
-    with Dovecot(pem, more=knowing(tokens.url, ("ann", "bob", "o=c,ean", "ann lee"))) as dovecot:
+    with Dovecot(
+        pem, settings=knowing(tokens.url, ("ann", "bob", "o=c,ean", "ann lee"))
+    ) as dovecot:
         yield dovecot
 
 

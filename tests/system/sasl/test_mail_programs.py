@@ -108,7 +108,7 @@ def place(
     pki: Pki, tokens: TokenService, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Place]:
     pem = Path(pki.file("local names")).read_bytes()
-    with Dovecot(pem, more=knowing(tokens.url, USERS)) as dovecot:
+    with Dovecot(pem, settings=knowing(tokens.url, USERS)) as dovecot:
         for user in USERS:
             with imaplib.IMAP4(HOST, dovecot.ports["imap"]) as imap:
                 imap.login(user, SECRET)

@@ -34,8 +34,8 @@ def message(mechanism: str, token: str, user: str = "ann") -> bytes:
 
 
 def refused(client: SaslClient, mechanism: str, token: str) -> tuple[bytes, bytes]:
-    """Log in in vain: the challenge that comes, and the answer after it."""
-    challenges = []
+    """Log in in vain: the challenge that comes, b"" if none does, and the answer after it."""
+    challenges = [b""]
 
     def answer(challenge: bytes) -> bytes:
         challenges.append(challenge)
@@ -43,8 +43,8 @@ def refused(client: SaslClient, mechanism: str, token: str) -> tuple[bytes, byte
 
     outcome = client.authenticate(mechanism, answer, message(mechanism, token))
     assert not outcome.accepted
-    assert len(challenges) == 1
-    return challenges[0], outcome.line
+    assert len(challenges) <= 2
+    return challenges[-1], outcome.line
 
 
 @pytest.fixture(params=FINISH)
