@@ -28,7 +28,7 @@ SECURE = {"imaps", "pop3s", "sieves"}
 # This has to come first.
 FIRST = {
     V23: "",
-    V24: "dovecot_config_version = 2.4.0\ndovecot_storage_version = 2.4.0\n",
+    V24: "dovecot_config_version = 2.4.0\ndovecot_storage_version = 2.4.0",
 }
 COMMON = f"""
 protocols = imap pop3 sieve
@@ -74,8 +74,8 @@ userdb static {
 """,
 }
 CERTIFICATE = {
-    V23: "ssl_cert = <{file}\nssl_key = <{file}\n",
-    V24: "ssl_server_cert_file = {file}\nssl_server_key_file = {file}\n",
+    V23: "ssl_cert = <{file}\nssl_key = <{file}",
+    V24: "ssl_server_cert_file = {file}\nssl_server_key_file = {file}",
 }
 # One process for all clients of a service.
 SERVES_ALL = {V23: "service_count = 0", V24: "restart_request_count = unlimited"}
@@ -115,10 +115,10 @@ class Settings(NamedTuple):
     files: Mapping[str, str] = NONE
 
 
-def block(head: str, *lines: str) -> str:
+def block(head: str, *inside: str) -> str:
     """Settings that belong together; empty ones are left out."""
-    inside = "\n".join(line for line in lines if line).replace("\n", "\n  ")
-    return f"{head} {{\n  {inside}\n}}\n"
+    text = "\n".join(each for each in inside if each).replace("\n", "\n  ")
+    return f"{head} {{\n  {text}\n}}"
 
 
 def lines(settings: Mapping[str, str], prefix: str = "") -> str:
@@ -158,7 +158,7 @@ def _known(wanted: Passdb) -> str:
     password = wanted.fields.get("password")
     return "\n".join(
         ([f"static_password = {password}"] if password else [])
-        + ([block("fields", lines(fields)).rstrip()] if fields else [])
+        + ([block("fields", lines(fields))] if fields else [])
     )
 
 
@@ -174,7 +174,7 @@ def oauth(of: tuple[int, int], tokens: Mapping[str, str]) -> tuple[str, Mapping[
             "args = $home/oauth2",
         )
         return text, {"oauth2": lines(tokens) + "\n"}
-    return lines(tokens, "oauth2_") + "\n", {}
+    return lines(tokens, "oauth2_"), {}
 
 
 def services(of: tuple[int, int], ports: Mapping[str, int]) -> Iterator[str]:
@@ -185,7 +185,7 @@ def services(of: tuple[int, int], ports: Mapping[str, int]) -> Iterator[str]:
                 f"inet_listener {name}",
                 f"port = {ports[name]}",
                 f"ssl = {'yes' if name in SECURE else 'no'}",
-            ).rstrip()
+            )
             for name, owner in LISTENERS.items()
             if owner == service
         )
@@ -216,11 +216,11 @@ def written(
         CERTIFICATE[of].format(file="$home/pem"),
         *services(of, ports),
         *(
-            block(f"local_name {name}", CERTIFICATE[of].format(file=f"$home/pem.{name}").rstrip())
+            block(f"local_name {name}", CERTIFICATE[of].format(file=f"$home/pem.{name}"))
             for name in named
         ),
         tokens,
         *(passdb(of, number, each) for number, each in enumerate(wanted.passdbs)),
         wanted.others,
     ]
-    return {**wanted.files, **files, "conf": "".join(conf)}
+    return {**wanted.files, **files, "conf": "\n".join(conf) + "\n"}

@@ -239,28 +239,40 @@ def test_a_ticket_comes_with_the_first_words(listening, version):
     assert seen == [(b"*", True)]
 
 
+class Kept:
+    """TLS with clients, of which what was not sent stays at hand."""
+
+    def __init__(self, tls):
+        self.tls, self.check, self.user = tls, tls.check, tls.user
+
+    def start(self, name):
+        self.stream = self.tls.start(name)
+        return self.stream
+
+
 @pytest.mark.parametrize(("shown", "options", "flags"), REFUSED)
 def test_nor_can_it_come_back_by_the_number_of_its_session(pki, listening, shown, options, flags):
-    on = listening(*flags, ca_file="ca", **options)
+    on = Kept(listening(*flags, ca_file="ca", **options))
     context, session, reused = client_context(pki.file(shown)), None, []
     context.maximum_version = ssl.TLSVersion.TLSv1_2
     context.options |= ssl.Options.OP_NO_TICKET
     for _ in range(2):
-        stream, incoming, outgoing = on.start(), ssl.MemoryBIO(), ssl.MemoryBIO()
+        ours, theirs = connected()
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         client = context.wrap_bio(incoming, outgoing, session=session)
-        is_done = False
-        while not is_done:
-            with contextlib.suppress(ssl.SSLWantReadError):
-                client.do_handshake()
-            stream.feed(outgoing.read())
-            is_done = stream.handshake()
-            if not is_done:
-                incoming.write(stream.take())
-        with pytest.raises(CertificateRefused):
-            on.check(stream.tls)
-        stream.forget_session()
+
+        def shake(sock, client=client, incoming=incoming, outgoing=outgoing):
+            is_told = True
+            while is_told:
+                with contextlib.suppress(ssl.SSLWantReadError):
+                    client.do_handshake()
+                sock.sendall(outgoing.read())
+                is_told = incoming.write(sock.recv(65536))
+
+        with theirs, in_thread(shake, theirs), pytest.raises(CertificateRefused):
+            start(on, ours)
         # It knows the keys, and needs none of the octets that it is not given.
-        incoming.write(stream.take())
+        incoming.write(on.stream.take())
         client.do_handshake()
         session = client.session
         reused.append(client.session_reused)
