@@ -116,7 +116,9 @@ def test_old_versions_leave_the_level_that_the_operator_chose(given, listening):
     old = {"listen_min_proto_version": "tlsv1", "listen_max_proto_version": "tlsv1"}
     on = listening(**old, listen_ciphers="DEFAULT:@SECLEVEL=2")
     to = outgoing(given(ca_file="ca", outgoing_min_proto_version="tlsv1"))
-    assert connect(to, on.context).startswith("protocol error: ")
+    # OpenSSL 3.5 goes before it has read what the other side says.
+    lost = ("protocol error: ", "connection lost in the handshake: ")
+    assert connect(to, on.context).startswith(lost)
 
 
 def test_ciphers_are_the_ones_asked_for(given, listening):
