@@ -37,15 +37,17 @@ $(STAMP): setup.py pyproject.toml
 	$(BIN)/pip install -q --disable-pip-version-check -e '.[demo,tls]'
 	@touch $@
 
-# Two of the libraries are compiled.
+# Two of the libraries are compiled, and one loads unixODBC's.
+FOR_MAPS = gcc libc6-dev python3-dev libldap-dev libsasl2-dev libdb-dev unixodbc
+HAS_FOR_MAPS = [ -f /usr/include/ldap.h ] && /sbin/ldconfig -p | grep -q libodbc.so.2
+
 $(TEST_STAMP): $(STAMP)
-	@[ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null || [ -f /usr/include/ldap.h ] || \
-	    { echo "Installing what the libraries of maps are compiled with"; \
-	      apt-get install -y -qq gcc libc6-dev python3-dev libldap-dev libsasl2-dev libdb-dev \
-	          >/dev/null; }
-	@$(BIN)/pip install -q --disable-pip-version-check -e '.[test]' || \
-	    { echo "To compile python-ldap and berkeleydb: apt-get install" \
-	      "gcc libc6-dev python3-dev libldap-dev libsasl2-dev libdb-dev"; exit 1; }
+	@[ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null || { $(HAS_FOR_MAPS); } || \
+	    { echo "Installing what the libraries of maps need"; \
+	      apt-get install -y -qq $(FOR_MAPS) >/dev/null; }
+	@{ $(BIN)/pip install -q --disable-pip-version-check -e '.[test]' && \
+	    $(BIN)/python -c 'import pyodbc'; } || \
+	    { echo "For the libraries of maps: apt-get install $(FOR_MAPS)"; exit 1; }
 	@touch $@
 
 lint: $(TEST_STAMP)
