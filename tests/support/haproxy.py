@@ -63,6 +63,8 @@ class Haproxy(Running):
         with (home / "log").open("ab") as log:
             process = subprocess.Popen(
                 [program, "-db", "-f", str(home / "conf")],
+                # It goes back to where it was started, which may be in root's own folder.
+                cwd=home,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
