@@ -43,6 +43,7 @@ sasl_auxprop_plugin: sasldb
 sasl_sasldb_path: {home}/sasldb
 sasl_mech_list: PLAIN LOGIN SCRAM-SHA-1 SCRAM-SHA-256
 allowplaintext: yes
+allowstarttls: yes
 failedloginpause: 0
 proxyservers: {master}
 autocreate_quota: 0
