@@ -196,7 +196,7 @@ def test_a_url_that_cannot_be_used_is_told_at_start_and_not_shown(
     ("name", "missing", "packages"),
     [
         ("mysql", "pymysql", r"python3-pymysql or PyPI's perdition\[mysql\]"),
-        ("postgresql", "psycopg", r"python3-psycopg .* or PyPI's perdition\[postgresql\]"),
+        ("postgresql", "psycopg", r"python3-psycopg2 or PyPI's perdition\[postgresql\]"),
         ("odbc", "pyodbc", r"python3-pyodbc or PyPI's perdition\[odbc\]"),
         ("sql", "sqlalchemy.engine", r"python3-sqlalchemy or PyPI's perdition\[sql\]"),
     ],

@@ -44,7 +44,7 @@ STORES = {
     "mysql": Store("mysql:Mysql", "python3-sqlalchemy python3-pymysql", "perdition[mysql]"),
     "postgresql": Store(
         "postgresql:Postgresql",
-        "python3-sqlalchemy and python3-psycopg (Debian 12: python3-psycopg2)",
+        "python3-sqlalchemy python3-psycopg2",
         "perdition[postgresql]",
     ),
     "odbc": Store("odbc:Odbc", "python3-sqlalchemy python3-pyodbc", "perdition[odbc]"),

@@ -1,6 +1,6 @@
 """postgresql: a table in PostgreSQL (reference: maps.md section 11)."""
 
-import importlib
+import importlib.util
 
 from sqlalchemy.engine import URL
 
@@ -11,8 +11,9 @@ from perdition.maps.sql_map import TableMap
 from perdition.maps.sql_options import Access
 from perdition.maps.sql_statement import of_table
 
-# SQLAlchemy 1.4 does not know the newer one. That it is missing is said at once.
-DRIVER = "psycopg" if VERSION >= (2,) else "psycopg2"
+# The newer one first, which SQLAlchemy 1.4 does not know. That they are missing is said at once.
+DRIVERS = ("psycopg", "psycopg2") if VERSION >= (2,) else ("psycopg2",)
+DRIVER = next(filter(importlib.util.find_spec, DRIVERS), DRIVERS[0])
 driver = importlib.import_module(DRIVER)
 
 
