@@ -231,7 +231,17 @@ def test_hostile_keys_are_not_found(opened: SqlMap) -> None:
 
 
 @pytest.mark.parametrize(
-    "key", [b"m\xfcller", b"ann\0", b"\0", b"\xff\xfe", b"ann\xc0\xa7", b"\xed\xa0\x80"]
+    "key",
+    [
+        b"m\xfcller",
+        b"ann\0",
+        b"ann\x1a",
+        b"ann\xc2\x85",
+        b"\0",
+        b"\xff\xfe",
+        b"ann\xc0\xa7",
+        b"\xed\xa0\x80",
+    ],
 )
 def test_keys_that_no_column_can_have_are_not_found(opened: SqlMap, key: bytes) -> None:
     assert opened.lookup(Query(key)) is None

@@ -1,6 +1,7 @@
 """What all maps in SQL databases do: ask one after the other, and read the value."""
 
 import abc
+import re
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -8,6 +9,10 @@ from perdition.maps import Found, MapFailed, MapSettings, Query, may_come_from_k
 from perdition.maps.database import Database
 from perdition.maps.servers import Servers
 from perdition.maps.sql_options import Access, read_access
+
+# PostgreSQL has no text with NUL in it. Orders of MySQL and MariaDB pass over all of these: they
+# would find somebody else's row.
+CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 
 
 class SqlMap:
@@ -96,5 +101,4 @@ def text_of(key: bytes) -> str | None:
         text = key.decode()
     except UnicodeDecodeError:
         return None
-    # PostgreSQL has no text with NUL in it.
-    return None if "\0" in text else text
+    return None if CONTROL.search(text) else text

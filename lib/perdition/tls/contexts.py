@@ -28,8 +28,8 @@ def new_context(
     context = ssl.SSLContext(protocol)
     context.options |= ssl.Options.OP_NO_COMPRESSION | ssl.Options.OP_NO_RENEGOTIATION
     # Who has said all may still listen, without TLS's word for it as well. Python had this by
-    # default up to 3.12; without it OpenSSL says nothing more to such a peer.
-    context.options |= ssl.Options.OP_IGNORE_UNEXPECTED_EOF
+    # default up to 3.12; without it OpenSSL 3 says nothing more to such a peer.
+    context.options |= getattr(ssl, "OP_IGNORE_UNEXPECTED_EOF", 0)
     lowest, highest = versions
     with warnings.catch_warnings():
         # The module calls TLS 1.0 and 1.1 deprecated; the operator asked for them.
