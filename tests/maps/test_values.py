@@ -52,7 +52,7 @@ def test_a_value_is_taken_apart(value: str, found: ServerItem) -> None:
 
 
 def test_octets_that_are_no_text_stay_what_they_are() -> None:
-    ((user, host, _port, _more),) = read_value(b"m\xfcller@mail1", "@").destinations
+    ((user, host, *_more),) = read_value(b"m\xfcller@mail1", "@").destinations
     assert (user.encode("utf-8", "surrogateescape"), host) == (b"m\xfcller", "mail1")
 
 
@@ -195,6 +195,6 @@ def test_parameters_that_are_none_are_out_of_order_and_named(value: str, why: st
 )
 def test_no_octets_raise_anything_but_map_failed(value: bytes, delimiter: str) -> None:
     with contextlib.suppress(MapFailed):
-        for user, host, port, _more in read_value(value, delimiter).destinations:
+        for user, host, port, *_more in read_value(value, delimiter).destinations:
             assert not set("\0\r\n") & set(user + host + port)
             assert not port.isdigit() or 0 < int(port) < 1 << 16
