@@ -116,7 +116,7 @@ def test_no_octets_make_two_lines_or_move_a_terminal(
 def test_nothing_that_nobody_sees_is_in_a_line(tmp_path: Path) -> None:
     path = tmp_path / "log"
     log = Log("perdition", str(path), logs.INFO)
-    for each in "\u200b\u2028\u2029\u202e\u2066\ufeff\U000e0041":
+    for each in "\xad\u061c\u200b\u2028\u2029\u202e\u2066\ufeff\U000e0041":
         log.info(f"somebody forgot to escape ann{each}bob and m\u00fcller")
         shown = "".join(f"\\{octet:03o}" for octet in each.encode())
         assert logs.escape(f"ann{each}") == f"ann{shown}"

@@ -31,8 +31,13 @@ ESCAPES = {7: "\\a", 8: "\\b", 9: "\\t", 10: "\\n", 11: "\\v", 12: "\\f", 13: "\
 # Control characters, of C1 as well, octets that a terminal may take for those, and what no octets
 # stand for.
 OCTETS = "\x00-\x1f\x7f-\x9f\ud800-\udc9f\udd00-\udfff"
-# Ends of lines, characters that nobody sees, and those that turn what follows around.
-UNSEEN = "\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\U000e0000-\U000e007f"
+# Ends of lines, and what Unicode calls Default_Ignorable_Code_Point: nobody sees it, or it turns
+# around what follows.
+UNSEEN = (
+    "\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e\u2060-\u206f"
+    "\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\U0001bca0-\U0001bca3\U0001d173-\U0001d17a"
+    "\U000e0000-\U000e0fff"
+)
 CONTROL = OCTETS + UNSEEN
 UNSAFE = re.compile(f'[{CONTROL}"]')
 UNSAFE_IN_LINE = re.compile(f"[{CONTROL}]")

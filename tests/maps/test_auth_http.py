@@ -425,6 +425,26 @@ def test_a_connection_that_is_closed_at_the_wrong_moment_is_replaced() -> None:
             assert found.lookup(query()) == Refusal("No")
 
 
+@pytest.mark.parametrize("first", ["102 Processing", "103 Early Hints"])
+def test_an_answer_that_follows_a_first_word_is_nobody_elses(first: str) -> None:
+    is_told = threading.Event()
+
+    def twice(sock: socket.socket) -> None:
+        while read_line(sock) != b"\r\n":
+            pass
+        sock.sendall(f"HTTP/1.1 {first}\r\n\r\n".encode())
+        is_told.wait(10)
+        with contextlib.suppress(OSError):
+            sock.sendall(b"HTTP/1.1 200 OK\r\nAuth-Status: No\r\nContent-Length: 0\r\n\r\n")
+            read_line(sock)
+
+    with played(twice) as found:
+        for _ in range(2):
+            with pytest.raises(MapFailed, match="HTTP status 10"):
+                found.lookup(query())
+        is_told.set()
+
+
 def silent(sock: socket.socket) -> None:
     sock.recv(1)
     sock.recv(65536)

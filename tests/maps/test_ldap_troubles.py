@@ -25,6 +25,7 @@ from perdition.maps import Found as MapFound
 from perdition.maps.ldap_connection import Found, Search
 from perdition.maps.ldap_directory import Ldap
 from perdition.maps.ldap_url import Directory, Server, read_option
+from perdition.net import ServerItem
 from support.certificates import Pki, certificates_pem
 from support.processes import HOST, free_port
 from support.slapd import ADMIN, MAILBOXES, PASSWORD, SUFFIX, Slapd, mailbox
@@ -379,3 +380,61 @@ def test_a_kept_connection_has_as_much_time_as_a_new_one(monkeypatch: pytest.Mon
             server.search(search)
     assert Kept.made == 2
     assert min(Kept.seconds) > 30
+
+
+def ber(tag: int, content: bytes) -> bytes:
+    return bytes([tag, len(content)]) + content
+
+
+def done(number: int, tag: int) -> bytes:
+    return ber(0x30, ber(2, bytes([number])) + ber(tag, b"\x0a\x01\x00\x04\x00\x04\x00"))
+
+
+def entry(number: int) -> bytes:
+    """An entry whose mailhost is mail1."""
+    attribute = ber(0x30, ber(4, b"mailhost") + ber(0x31, ber(4, b"mail1")))
+    found = ber(0x64, ber(4, b"uid=a,dc=x") + ber(0x30, attribute))
+    return ber(0x30, ber(2, bytes([number])) + found)
+
+
+@contextlib.contextmanager
+def cutting(at: int) -> Iterator[int]:
+    """A server that says each of its answers in two pieces, the second one later."""
+
+    def serve() -> None:
+        peer, _ = sock.accept()
+        peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        with peer, contextlib.suppress(OSError):
+            while request := peer.recv(4096):
+                number, operation = request[4], request[5]
+                if operation == 0x60:
+                    octets = done(number, 0x61)
+                elif operation == 0x63:
+                    octets = entry(number) + done(number, 0x65)
+                else:
+                    return
+                peer.sendall(octets[:at])
+                time.sleep(0.05)
+                peer.sendall(octets[at:])
+
+    with socket.socket() as sock:
+        sock.bind((HOST, 0))
+        sock.listen()
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield sock.getsockname()[1]
+        sock.shutdown(socket.SHUT_RDWR)
+        thread.join(10)
+
+
+@pytest.mark.parametrize("at", [1, 2, 5, 8, 9, 12])
+def test_an_answer_in_two_pieces_is_one(at: int) -> None:
+    answers: list[MapFound] = []
+    with cutting(at) as port:
+        found = Ldap(f"ldap://{HOST}:{port}/dc=x?mailhost?sub?(uid=%s)", MapSettings("@", 20, 1))
+        ask = threading.Thread(target=lambda: answers.append(lookup(found, b"a")), daemon=True)
+        ask.start()
+        ask.join(30)
+        assert not ask.is_alive()
+        found.close()
+    assert answers == [Answer([ServerItem("", "mail1", "")])]

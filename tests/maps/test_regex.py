@@ -13,7 +13,7 @@ from perdition.tools.shipped import shipped
 
 def lookup(tmp_path: Path, text: str, key: str) -> bytes | None:
     file = tmp_path / "popmap.re"
-    file.write_text(text)
+    file.write_text(text, newline="")
     return Regex(str(file), MapSettings()).lookup(Query(key.encode()))
 
 
@@ -46,7 +46,9 @@ def lookup(tmp_path: Path, text: str, key: str) -> bytes | None:
         # Without an expression, or without a value, as a generator may write it.
         (": one\n^a: two\n", "a", b"two"),
         ("'' one\n\"\": one\n^a: two\n", "a", b"two"),
-        ("^a: ''\n^a: \"\" two\n", "a", b"two"),
+        ("^a: ''\n^a: \"\" two\n", "a", None),
+        ("'' ^a: one\n", "a", b"one"),
+        ("^a # C:\\mail\\\r\n^a: one\r\n", "a", b"one"),
         # A user who would choose other servers, or how they are spoken to.
         ("^(.*)$: $1@host\n", "bob@host;tls=none;name=x", None),
         ("^(.*)$: $1@host\n", "bob@host,eve", None),

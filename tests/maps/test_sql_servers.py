@@ -237,6 +237,7 @@ def test_hostile_keys_are_not_found(opened: SqlMap) -> None:
         b"ann\0",
         b"ann\x1a",
         b"ann\xc2\x85",
+        b"a\xe2\x80\x8dnn",
         b"\0",
         b"\xff\xfe",
         b"ann\xc0\xa7",

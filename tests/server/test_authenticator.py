@@ -88,8 +88,10 @@ def test_a_process_that_cannot_be_replaced_stays(
 def test_nobody_asks_pam_for_one_who_has_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[bytes] = []
 
-    def answer(_service: str, identity: Identity, _answer: socket.socket, _seconds: int) -> int:
+    def answer(_service: str, identity: Identity, to: socket.socket, _seconds: int) -> int:
         asked.append(identity.user)
+        # What modules run could answer in our place.
+        assert not to.get_inheritable()
         return os.getpid()
 
     monkeypatch.setattr(authenticator, "answer_apart", answer)

@@ -126,6 +126,26 @@ def test_a_health_check_that_does_not_hear_the_greeting_is_no_failure(
     assert "Fatal" not in program.log()
 
 
+def test_nobody_is_banned_for_a_health_check_that_stays_or_says_much(start: Start) -> None:
+    program = start("POP3", {**FROM, "authenticate_timeout": "1"})
+    for said in b"", b"x" * 20000:
+        with program.connect() as sock:
+            sock.sendall(b"PROXY UNKNOWN\r\n" + said)
+            read_all(sock)
+            host, port = sock.getsockname()
+        program.wait_log(f"Closing NULL session: {host}:{port}->")
+    assert "Fatal" not in program.log()
+
+
+def test_a_health_check_without_tls_is_no_failure(start: Start, files: Options) -> None:
+    program = start("IMAP4S", {**FROM, **files, "ssl_mode": "ssl_listen"})
+    with program.connect() as sock:
+        sock.sendall(b"PROXY UNKNOWN\r\n")
+        host, port = sock.getsockname()
+    program.wait_log(f"Closing NULL session: {host}:{port}->")
+    assert "Fatal" not in program.log()
+
+
 @pytest.mark.parametrize("header", [b"PROXY UNKNOWN\r\n", build_v2(Ends("", 0, "", 0))], ids=NAMES)
 def test_without_a_client_in_the_header_the_connection_counts(start: Start, header: bytes) -> None:
     program = start("POP3", FROM)

@@ -242,3 +242,12 @@ def test_sessions_outlive_a_unit_as_they_do_a_daemon(
     """Only at a terminal, and in a container, somebody waits for their end."""
     monkeypatch.setenv("NOTIFY_SOCKET", "@nobody" if is_managed else "")
     assert drain_limit(options, Manager()) == expected
+
+
+@pytest.mark.parametrize("told", ["\N{SUPERSCRIPT TWO}", "9" * 5000, "soon"])
+def test_what_a_manager_cannot_mean_is_passed_over(
+    monkeypatch: pytest.MonkeyPatch, told: str
+) -> None:
+    monkeypatch.setenv("NOTIFY_SOCKET", "/nowhere")
+    monkeypatch.setenv("WATCHDOG_USEC", told)
+    assert Manager().tick is None

@@ -134,12 +134,13 @@ def test_the_maps_in_files_are_read(etc: Path, capsys: pytest.CaptureFixture[str
     assert "bad: 2001:db8::1:143: write [2001:db8::1]:143" in lines[2]
     assert len(lines) == 3
     regex = folder / "popmap.re"
-    regex.write_text("\ufeff^a: one,two\n^: host\nonly\n")
+    regex.write_text("\ufeff^a: one,two\n^: host\nonly\n: host\n")
     lines = told(etc, capsys, conf="map_library posix_regex\noutgoing_server main\n")
     assert [line.removeprefix(f"  {regex}:").partition(":")[0] for line in lines[1:]] == [
         "1",
         "2",
         "3",
+        "4",
         " line 1",
     ]
 

@@ -12,6 +12,7 @@ import pytest
 
 from perdition.maps import MapSettings, Query
 from perdition.tools import makebdb, makegdbm
+from perdition.tools.popmap import replacing
 from support.popmaps import ENTRIES, LIBRARIES, MAPS, Files, pairs, popmap, run
 from support.processes import require, wait_until
 
@@ -187,3 +188,10 @@ def test_the_makefile_makes_both(tmp_path: Path) -> None:
         found = MAPS[tool](str(tmp_path / name), MapSettings())
         assert {key: found.lookup(Query(key)) for key in ENTRIES} == ENTRIES
         found.close()
+
+
+def test_a_name_that_leads_in_a_circle_is_no_file(tmp_path: Path) -> None:
+    loop = tmp_path / "loop"
+    loop.symlink_to(loop)
+    with pytest.raises(OSError, match="Too many levels of symbolic links"), replacing(str(loop)):
+        pass

@@ -8,6 +8,7 @@ import socket
 import ssl
 from base64 import b64encode
 from collections.abc import Mapping
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_to_bytes
 
@@ -227,6 +228,10 @@ class Service:
             "GET", self._path, headers=fields, retries=False, redirect=False, preload_content=False
         )
         try:
+            if response.status < HTTPStatus.OK:
+                # No answer yet (RFC 9110 section 15.2), but the library takes it for one: what
+                # follows would be taken for the next one's.
+                response.close()
             with deadlines.limited(BODY_SECONDS):
                 if len(response.read(BODY_LIMIT + 1, decode_content=False)) > BODY_LIMIT:
                     response.close()

@@ -103,7 +103,9 @@ class Connection:
         with contextlib.ExitStack() as opened:
             self._stream: socket.socket = opened.enter_context(connect(server))
             self._near, self._far = map(opened.enter_context, socket.socketpair())
-            self._near.setblocking(False)
+            # Else the library would wait for the rest of a message's head, which only we can bring.
+            for end in (self._near, self._far):
+                end.setblocking(False)
             self._ldap = ldap.initialize(NOWHERE, fileno=os.dup(self._far.fileno()))
             opened.callback(self.close)
             self._begin()

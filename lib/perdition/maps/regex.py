@@ -1,18 +1,19 @@
 """posix_regex: a file of regular expressions (reference: maps.md section 8)."""
 
+import itertools
+import operator
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 from perdition.grammar import GrammarError, scan_words
 from perdition.maps import MapSettings
 from perdition.maps.files import BrokenFile, FileMap
 from perdition.maps.posix import Pattern, PatternError
-from perdition.protocols import encode
+from perdition.protocols import decode, encode
 
 # With these a name would say more than who it is: other servers, or how they are spoken to.
 STRUCTURE = re.compile(rb"[,;]")
-# Pattern and value: what follows them on a line is not used.
-WORDS = 2
 DOLLAR = re.compile(rb"\$(\d)")
 
 
@@ -33,8 +34,8 @@ class Regex(FileMap):
         self.load()
 
     def read(self) -> "Lines":
-        text = self.path.read_text(encoding="utf-8", errors="surrogateescape")
-        if self._content is not None and not text.endswith("\n"):
+        text = text_of(self.path)
+        if self._content is not None and not text.endswith(("\n", "\r")):
             # In the place of a whole one that is half of one, or the beginning of none.
             raise BrokenFile("its last line has no end" if text else "has no lines")
         return Lines(text)
@@ -52,12 +53,9 @@ class Lines:
         self._lines: list[tuple[Pattern, bytes]] = []
         number = 0
         try:
-            for number, found in scan_words(text):  # noqa: B007 - the handler's
-                # Quotes with nothing in them are no word, and nothing is no expression: a line of
-                # which a generator did not know the name would be for everybody.
-                words = [each for each in found if each]
-                if len(words) >= WORDS and (expression := words[0].removesuffix(":")):
-                    self._lines.append((Pattern(encode(expression)), encode(words[1])))
+            for number, expression, value in entries(text):  # noqa: B007 - the handler's
+                if expression and value:
+                    self._lines.append((Pattern(encode(expression)), encode(value)))
         except PatternError as error:
             self.close()
             raise BrokenFile(f":{number}: not a regular expression: {error}") from error
@@ -89,6 +87,26 @@ class Lines:
         for pattern, _value in self._lines:
             pattern.close()
         self._lines.clear()
+
+
+def text_of(path: Path) -> str:
+    """The text of such a file, with its ends of lines as they are.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    return decode(path.read_bytes())
+
+
+def entries(text: str) -> Iterator[tuple[int, str, str]]:
+    """The number of each line, its expression and its value; what follows is not used.
+
+    As in 2.2 a line that lacks one of them says nothing: where a generator did not know a name, its
+    line would be for everybody. Quotes with nothing in them before the expression are no word.
+    """
+    for number, words in scan_words(text):
+        expression, value, *_ = *itertools.dropwhile(operator.not_, words), "", ""
+        yield number, expression.removesuffix(":"), value
 
 
 def taken(value: bytes, key: bytes, groups: list[tuple[int, int]]) -> Iterator[bytes]:

@@ -5,14 +5,15 @@ import re
 from collections.abc import Sequence
 from typing import ClassVar
 
+from perdition.logs import UNSEEN
 from perdition.maps import Found, MapFailed, MapSettings, Query, may_come_from_key, read_value
 from perdition.maps.database import Database
 from perdition.maps.servers import Servers
 from perdition.maps.sql_options import Access, read_access
 
-# PostgreSQL has no text with NUL in it. Orders of MySQL and MariaDB pass over all of these: they
-# would find somebody else's row.
-CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
+# PostgreSQL has no text with NUL in it. Orders of MySQL and MariaDB pass over control characters,
+# and over those that nobody sees: they would find somebody else's row.
+PASSED_OVER = re.compile(f"[\x00-\x1f\x7f-\x9f{UNSEEN}]")
 
 
 class SqlMap:
@@ -101,4 +102,4 @@ def text_of(key: bytes) -> str | None:
         text = key.decode()
     except UnicodeDecodeError:
         return None
-    return None if CONTROL.search(text) else text
+    return None if PASSED_OVER.search(text) else text

@@ -251,6 +251,8 @@ def take_request(requests: socket.socket, service: str, seconds: int, children: 
         return True
     for descriptor in descriptors:
         with contextlib.suppress(ValueError), socket.socket(fileno=descriptor) as answer:
+            # What PAM's modules run must not have it: who has it can answer.
+            answer.set_inheritable(False)
             if not is_awaited(answer):
                 continue
             try:

@@ -10,6 +10,7 @@ import os
 import signal
 import socket
 import time
+from pathlib import Path
 
 import setproctitle
 
@@ -230,6 +231,11 @@ class Master:
             listener.close()
         self.children.forget()
         self.launcher.forget()
+        if self.options.inetd_mode:
+            # These are the client, who is not to read what PAM's modules print.
+            with Path(os.devnull).open("r+b", buffering=0) as nobody:
+                for standard in range(3):
+                    os.dup2(nobody.fileno(), standard)
 
     def _fork(self, place: int, signals: Signals) -> None:
         """Start a worker, later where the system cannot have another one now."""

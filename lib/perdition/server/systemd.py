@@ -8,6 +8,8 @@ import os
 import socket
 
 FIRST_DESCRIPTOR = 3
+# Of microseconds: the manager counts them in 64 bits.
+MOST_DIGITS = 20
 
 
 class Manager:
@@ -18,7 +20,9 @@ class Manager:
         self._address = os.environ.pop("NOTIFY_SOCKET", "")
         is_meant = os.environ.pop("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
         microseconds = os.environ.pop("WATCHDOG_USEC", "")
-        self._watchdog = int(microseconds) / 1e6 if is_meant and microseconds.isdigit() else 0.0
+        is_number = microseconds.isascii() and microseconds.isdigit()
+        is_number = is_number and len(microseconds) <= MOST_DIGITS
+        self._watchdog = int(microseconds) / 1e6 if is_meant and is_number else 0.0
 
     @property
     def is_there(self) -> bool:

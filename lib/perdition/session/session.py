@@ -233,7 +233,10 @@ class Session:
             # header is TLS, where that begins with the first octet.
             self.channel.start_tls(tls, implicit=implicit, early=early if implicit else b"")
         except TlsFailed as error:
-            self.log.error(failure)
+            if self.is_nobodys:
+                self.log_null()
+            else:
+                self.log.error(failure)
             told = self.log.notice if isinstance(error, CertificateRefused) else self.log.debug
             told(f"TLS with {self.peers}: {error}")
             raise Closed from error
@@ -249,16 +252,15 @@ class Session:
             # It is not to be banned for that.
             self.log.notice(f"login_threads: {self.peers} gave way")
             return
-        if isinstance(error, PeerSilent):
-            self.log.error(logs.client_silent(self.peers))
-            return
         if isinstance(error, LineTooLong | ProtocolError):
             self.farewell("Line too long, mate")
-        elif self.is_nobodys:
-            # It has seen that we serve. The line below would have fail2ban ban the load balancer.
+        if self.is_nobodys:
+            # It has seen that we serve. The lines below would have fail2ban ban the load balancer.
             self.log_null()
-            return
-        self.log.error(logs.client_gone(self.peers))
+        elif isinstance(error, PeerSilent):
+            self.log.error(logs.client_silent(self.peers))
+        else:
+            self.log.error(logs.client_gone(self.peers))
 
     def farewell(self, reason: str) -> None:
         """Tell the client why we close, if it still listens."""

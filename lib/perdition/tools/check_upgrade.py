@@ -19,11 +19,13 @@ from perdition.config.kinds import split_add_domain
 from perdition.config.old_rules import Difference, differences
 from perdition.config.options import Options
 from perdition.config.settings import Level, gather
-from perdition.grammar import BYTE_ORDER_MARK, GrammarError, scan_words
+from perdition.grammar import BYTE_ORDER_MARK, GrammarError
 from perdition.maps import MapFailed, MapSettings, read_value
 from perdition.maps.choice import STORES, map_name, open_map
 from perdition.maps.libgdbm import NOLOCK, READER, File, GdbmError
 from perdition.maps.posix import Pattern, PatternError
+from perdition.maps.regex import entries, text_of
+from perdition.protocols import encode
 
 ETC = Path("/etc")
 # The variables of /etc/default/perdition, and the programs that they start.
@@ -291,24 +293,25 @@ def in_regex(path: Path, delimiter: str) -> Iterator[str]:
     """Lines of a file of regular expressions that mean something else."""
     values = []
     try:
-        text = path.read_text(encoding="utf-8", errors="surrogateescape")
+        text = text_of(path)
         if text.startswith(BYTE_ORDER_MARK):
             yield (
                 f"{path}:1: a byte order mark: 2.2 took it for the beginning of the first "
                 "expression; now it is passed over"
             )
-        for number, words in scan_words(text):
-            if len(words) < 2:  # noqa: PLR2004 - a pattern and a value
-                yield f"{path}:{number}: {words[0]}: a line with one word says nothing, as before"
+        for number, expression, value in entries(text):
+            if not (expression and value):
+                lacks = "value" if expression else "expression"
+                yield f"{path}:{number}: {expression}: without {lacks} it says nothing, as before"
                 continue
-            pattern = Pattern(words[0].removesuffix(":").encode("utf-8", "surrogateescape"))
+            pattern = Pattern(encode(expression))
             if pattern.search(b"") is not None and pattern.search(b"x") == pattern.search(b""):
                 yield (
-                    f"{path}:{number}: {words[0]}: can match nothing: 2.2 then put a character of "
-                    "the name before or behind the value; now it does not"
+                    f"{path}:{number}: {expression}: can match nothing: 2.2 then put a character "
+                    "of the name before or behind the value; now it does not"
                 )
             pattern.close()
-            values.append((f"line {number}", words[1].encode("utf-8", "surrogateescape")))
+            values.append((f"line {number}", encode(value)))
     except PatternError as error:
         yield f"{path}: not a regular expression: {error}: it did not start, and does not"
     except GrammarError as error:

@@ -193,7 +193,10 @@ def replacing(name: str) -> Iterator[str]:
     Raises:
         OSError: there can be no such file.
     """
-    path = Path(name).resolve()
+    try:
+        path = Path(name).resolve()
+    except RuntimeError as error:
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP)) from error
     if path.exists() and not path.is_file():
         # Such as /dev/null, whose place nothing else must take.
         raise OSError(errno.EINVAL, "not a file")
