@@ -62,6 +62,9 @@ def test_what_is_said_is_what_dovecot_reads() -> None:
         (b"DESTADDR=192.0.2.1 DESTPORT=110", Told(None, None, "192.0.2.1", 110)),
         (b"HELO=x FORWARD=eA== LOGIN=ann TTL=0 what", Told(ttl=0)),
         (b'SESSION=<with"quotes>', Told()),
+        (b'SESSION=with"quotes', Told()),
+        (b"SESSION=" + b"x" * 64, Told(session="x" * 64)),
+        (b"SESSION=" + b"x" * 65, Told()),
     ],
 )
 def test_xclient_is_read(arguments: bytes, told: Told) -> None:
@@ -70,7 +73,16 @@ def test_xclient_is_read(arguments: bytes, told: Told) -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [b"ADDR=", b"ADDR=host", b"ADDR=fe80::1%lo", b"PORT=65536", b"PORT=-1", b"TTL=x", b"PORT"],
+    [
+        b"ADDR=",
+        b"ADDR=host",
+        b"ADDR=fe80::1%lo",
+        b"PORT=65536",
+        b"PORT=-1",
+        b"TTL=x",
+        b"TTL=1x",
+        b"PORT",
+    ],
 )
 def test_what_cannot_be_is_refused(arguments: bytes) -> None:
     with pytest.raises(BadIdentity):

@@ -106,10 +106,12 @@ def test_what_is_not_quite_a_header_is_refused(line: bytes) -> None:
         (v2(b"whatever", command=0x20, family=0xFF), Header(None)),
         (v2(b"whatever", family=0x00), Header(None)),
         (v2(ADDRESSES, family=0x10), Header(None)),
+        (v2(b"whatever", family=0x10), Header(None)),
         (v2(ADDRESSES + tlv(1, b"imap"), family=0x12), Header(None, More(alpn=b"imap"))),
         (v2(bytes(216), family=0x31), Header(None)),
         (v2(ADDRESSES + tlv(4, b"\0\0") + tlv(0x30, b"x")), Header(ENDS)),
         (v2(ADDRESSES + tlv(0xE7, b"other")), Header(ENDS)),
+        (v2(ADDRESSES + tlv(0xE7, b"perdition ttl=10")), Header(ENDS)),
         (v2(ADDRESSES + tlv(0x20, b"\0\0\0\0\1")), Header(ENDS)),
         (
             v2(ADDRESSES + tlv(0x20, b"\1\0\0\0\0" + tlv(0x21, b"TLSv1.3"))),
@@ -261,6 +263,27 @@ def test_no_input_raises_anything_but_the_documented_error(data: bytes) -> None:
         play(parse(wire), wire, [])
     except (ProtocolError, Lacking):
         return
+
+
+def test_a_checksum_has_four_octets() -> None:
+    zeroed = v2(ADDRESSES + tlv(3, bytes(5)))
+    wire = Wire(zeroed[:-5] + crc32c(zeroed).to_bytes(5, "big"))
+    with pytest.raises(ProtocolError, match="checksum"):
+        play(parse(wire), wire, [])
+
+
+def test_a_header_is_as_long_as_the_longest_addresses_and_some_more_at_most() -> None:
+    longest = ADDRESSES + tlv(4, bytes(2264 - len(ADDRESSES) - 3))
+    assert parsed(v2(longest)) == Header(ENDS)
+    wire = Wire(v2(longest, size=2265))
+    with pytest.raises(ProtocolError, match="too long"):
+        play(parse(wire), wire, [])
+
+
+def test_who_looks_at_the_verification_alone_takes_nobody_for_verified() -> None:
+    for verified, said in ((True, b"\7\0\0\0\0"), (False, b"\1\0\0\0\1")):
+        header = build_v2(ENDS, More(TlsSeen(verified=verified)))
+        assert header.endswith(tlv(0x20, said))
 
 
 def test_a_beginning_is_known_however_it_arrives() -> None:

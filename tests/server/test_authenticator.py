@@ -70,6 +70,34 @@ def test_who_asks_a_process_that_does_not_listen_gives_up_in_time(unheard: Authe
     assert [gave_up.get() for _ in patiences] == [authenticator.NO_ANSWER] * len(patiences)
 
 
+@pytest.mark.parametrize(
+    ("answer", "reason"), [(b"a", ""), (b"r", "refused"), (b"rno such user", "no such user")]
+)
+def test_who_is_refused_without_a_reason_is_refused(
+    unheard: Authenticator, answer: bytes, reason: str
+) -> None:
+    def serve() -> None:
+        _request, (descriptor,), *_ = socket.recv_fds(unheard._theirs, 65536, 1)
+        with socket.socket(fileno=descriptor) as sock:
+            sock.sendall(answer)
+
+    process = threading.Thread(target=serve)
+    process.start()
+    assert unheard.ask(Login("ann", b"x"), "192.0.2.1", Patience(-1, 0)) == reason
+    process.join()
+
+
+def test_the_process_ends_with_those_who_could_ask(unheard: Authenticator) -> None:
+    unheard.start("perdition: authenticator", lambda: None)
+    for each in (unheard._ours, unheard._theirs):
+        each.close()
+    try:
+        wait_until(lambda: os.waitpid(unheard.pid, os.WNOHANG)[0], 60, "it has ended")
+    except BaseException:
+        os.kill(unheard.pid, signal.SIGKILL)
+        raise
+
+
 def test_a_process_that_cannot_be_replaced_stays(
     unheard: Authenticator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -110,6 +138,26 @@ def test_nobody_asks_pam_for_one_who_has_given_up(monkeypatch: pytest.MonkeyPatc
     for ours, _theirs in pairs.values():
         ours.close()
     assert asked == [b"ann"]
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [b"", b"\0" * 5, authenticator.pack(Identity(b"ann", b"x", b""))[:-1], b"\0\3\0\1\0\0annxy"],
+    ids=["empty", "short head", "cut", "more than it says"],
+)
+def test_what_is_not_quite_a_request_is_none(request_: bytes) -> None:
+    with pytest.raises(ValueError, match=r"short|lengths"):
+        authenticator.unpack(request_)
+
+
+def test_where_many_are_asked_for_one_of_them_is_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ended = iter([7])
+    monkeypatch.setattr(os, "waitpid", lambda _pid, how: (0 if how else next(ended), 0))
+    children = set(range(32))
+    authenticator.bury(children)
+    assert children == set(range(32)) - {7}
 
 
 def test_who_is_not_root_is_told_that_pam_may_not_be_asked(

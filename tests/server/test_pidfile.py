@@ -3,6 +3,7 @@
 import errno
 import fcntl
 import os
+import stat
 import time
 from pathlib import Path
 
@@ -28,6 +29,16 @@ def take(path: Path) -> str:
 def test_it_has_our_number(path: Path) -> None:
     assert take(path) == ""
     assert path.read_text() == str(os.getpid())
+
+
+def test_others_may_not_read_it_and_not_look_into_its_directory(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        PidFile(str(tmp_path / "run" / "pid"), None, Log("perdition", "/dev/null", INFO))
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "run").stat().st_mode) == 0o770
+    assert stat.S_IMODE((tmp_path / "run" / "pid").stat().st_mode) == 0o660
 
 
 # In a container we have the number of the one that was killed.
