@@ -374,6 +374,7 @@ def test_sslv3_is_accepted_with_a_warning() -> None:
     loaded = line("--ssl_listen_min_proto_version", "SSLv3")
     assert loaded.options.ssl_listen_min_proto_version == "sslv3"
     assert len(loaded.warnings) == 1
+    assert len(line("--ssl_listen_max_proto_version", "SSLv3").warnings) == 1
     assert not line().warnings
 
 
@@ -511,3 +512,18 @@ def test_who_names_the_server_does_not_choose_who_gets_the_master_password() -> 
     named = (*master, "--authenticate_in", "--client_server_specification")
     assert "client_server_allow" in refused(*named).explanation
     assert options(*named, "--client_server_allow=mail1").client_server_allow == ("mail1",)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "missing"),
+    [
+        (MASTER, "needs authenticate_in, or EXTERNAL"),
+        ((*MASTER, "--sasl_mechanisms=EXTERNAL", "--compat=2.2"), "needs authenticate_in"),
+        (("--outgoing_master_user=a", "--authenticate_in"), "outgoing_master_password_file"),
+        (("--sasl_mechanisms=EXTERNAL",), "needs outgoing_master_user"),
+    ],
+)
+def test_nobody_logs_in_by_a_password_that_is_not_there_or_without_one_of_his_own(
+    arguments: tuple[str, ...], missing: str
+) -> None:
+    assert missing in refused(*arguments).explanation

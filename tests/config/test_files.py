@@ -171,6 +171,7 @@ BAD = [
     ("strip_domain sometimes\n", 1, "strip_domain 'sometimes': must be one of", None),
     ("ok_line 'a\n", 1, "has no end", None),
     ("timeout 5\nok_line \0\n", 2, "NUL", None),
+    ("outgoing_server a,b:65536\n", 1, "not a port: b:65536", None),
     ("outgoing_server a,::1:143\n", 1, "write [::1]:143 or [::1:143]", None),
     ("outgoing_server a,b;tls=yes\n", 1, "outgoing_server tls=yes: must be one of none", None),
     ("outgoing_destinations a;tls=ssl,b\n", 1, "'b' has no ;key=value", None),

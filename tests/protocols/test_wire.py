@@ -45,6 +45,12 @@ def test_a_line_over_the_limit_is_refused_when_it_comes_whole() -> None:
         play(wire.read_line(10), wire, [])
 
 
+@pytest.mark.parametrize("pieces", [[b"x" * 10 + b"\n"], [b"x" * 10, b"\n"]])
+def test_a_line_may_be_as_long_as_the_limit(pieces: list[bytes]) -> None:
+    wire = Wire()
+    assert play(wire.read_line(10), wire, pieces) == b"x" * 10
+
+
 def test_exactly_so_many_octets_are_read() -> None:
     wire = Wire()
     assert play(wire.read_exactly(4), wire, [b"ab", b"\r\nrest"]) == b"ab\r\n"
@@ -69,6 +75,7 @@ def test_pauses_keep_their_place() -> None:
     wire.say(b"three")
     assert said(wire) == b"one\r\n<3>two\r\n<3><3>three\r\n"
     assert not wire.unsent
+    assert not wire.take_pause()
 
 
 def test_secrets_are_not_shown() -> None:

@@ -160,6 +160,21 @@ def test_where_many_are_asked_for_one_of_them_is_waited_for(
     assert children == set(range(32)) - {7}
 
 
+def test_what_is_no_request_keeps_nobody_from_the_next_answer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(authenticator.pam, "authenticate", lambda *_asked: "")
+    requests, process = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    ours, theirs = socket.socketpair()
+    with requests, process, ours:
+        for request in (b"nonsense", authenticator.pack(Identity(b"ann", b"x", b""))):
+            socket.send_fds(requests, [request], [theirs.fileno()])
+        theirs.close()
+        requests.shutdown(socket.SHUT_WR)
+        authenticator.serve(process, "perdition", 60)
+        assert ours.recv(100) == b"a"
+
+
 def test_who_is_not_root_is_told_that_pam_may_not_be_asked(
     unheard: Authenticator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -12,6 +12,8 @@ import pytest
 from perdition.logs import INFO, Log
 from perdition.server import pidfile
 from perdition.server.pidfile import PidFile, PidFileFailed
+from perdition.server.privileges import Ids
+from support.processes import as_root
 
 
 @pytest.fixture
@@ -39,6 +41,34 @@ def test_others_may_not_read_it_and_not_look_into_its_directory(tmp_path: Path) 
         os.umask(before)
     assert stat.S_IMODE((tmp_path / "run").stat().st_mode) == 0o770
     assert stat.S_IMODE((tmp_path / "run" / "pid").stat().st_mode) == 0o660
+
+
+def test_those_whose_it_is_may_read_it_whatever_the_mask(tmp_path: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        take(tmp_path / "pid")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "pid").stat().st_mode) == 0o660
+
+
+@as_root
+def test_it_and_its_directory_are_the_users(tmp_path: Path) -> None:
+    path = tmp_path / "run" / "pid"
+    PidFile(str(path), Ids(4711, 4712, ""), Log("perdition", "/dev/null", INFO))
+    for each in (path, path.parent):
+        assert (each.stat().st_uid, each.stat().st_gid) == (4711, 4712)
+
+
+def test_what_others_have_put_in_its_place_is_not_written(tmp_path: Path) -> None:
+    path, other = tmp_path / "pid", tmp_path / "other"
+    taken = PidFile(str(path), None, Log("perdition", "/dev/null", INFO))
+    other.write_text("what was there")
+    path.unlink()
+    path.symlink_to(other)
+    with pytest.raises(OSError, match="Too many levels of symbolic links"):
+        taken.write()
+    assert other.read_text() == "what was there"
 
 
 # In a container we have the number of the one that was killed.

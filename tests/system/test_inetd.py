@@ -62,6 +62,13 @@ def command(log: Path, server: ScriptedServer) -> list[str]:
     return [sys.executable, f"{ROOT}/perdition.py", *options]
 
 
+def pair() -> tuple[socket.socket, socket.socket]:
+    """Both ends of a connection."""
+    with socket.create_server((HOST, 0)) as listener:
+        sock = socket.create_connection(listener.getsockname(), 30)
+        return sock, listener.accept()[0]
+
+
 def test_pipes_that_were_not_to_block_are_one_as_well(
     tmp_path: Path, server: ScriptedServer
 ) -> None:
@@ -125,9 +132,7 @@ def test_sockets_of_no_network_are_one(
 def test_a_session_that_breaks_off_gives_another_status(
     tmp_path: Path, server: ScriptedServer
 ) -> None:
-    with socket.create_server((HOST, 0)) as listener:
-        sock = socket.create_connection(listener.getsockname(), 30)
-        theirs = listener.accept()[0]
+    sock, theirs = pair()
     with sock:
         process = subprocess.Popen(command(tmp_path / "log", server), stdin=theirs, stdout=theirs)
         theirs.close()
@@ -138,6 +143,22 @@ def test_a_session_that_breaks_off_gives_another_status(
         assert read_line(sock) == b"+OK You are so in\r\n"
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
     assert process.wait(30) == 255
+
+
+@pytest.mark.parametrize(
+    ("more", "said"), [("--proxy_protocol_from=127.0.0.1", b"QUIT\r\n"), ("--quiet", b"NOOP")]
+)
+def test_a_session_that_does_not_begin_gives_it_as_well(
+    tmp_path: Path, server: ScriptedServer, more: str, said: bytes
+) -> None:
+    sock, theirs = pair()
+    with sock:
+        line = [*command(tmp_path / "log", server), more]
+        process = subprocess.Popen(line, stdin=theirs, stdout=theirs)
+        theirs.close()
+        sock.sendall(said)
+        sock.shutdown(socket.SHUT_WR)
+        assert process.wait(30) == 255
 
 
 @as_root
