@@ -87,7 +87,9 @@ def test_values_that_are_none_are_told() -> None:
 
 
 def test_a_long_line_is_told() -> None:
-    assert [each.what for each in differences("ok_line " + "x" * 5000 + "\n")] == ["a long line"]
+    line = "ok_line ".ljust(4093, "x")
+    assert [each.what for each in differences(f"{line}x\n")] == ["a long line"]
+    assert not list(differences(f"{line}\n"))
 
 
 @given(st.text())

@@ -125,6 +125,9 @@ TOO_MUCH = {"pop3": b"-ERR ", "imap4": b"a BAD ", "sieve": b'NO "'}
         ("PLAIN", b"\0ann\0x\0y"),
         ("PLAIN", b"\0a\nb\0x"),
         ("PLAIN", b"\0\xff\0x"),
+        ("PLAIN", b"\0" + "\u06271".encode() + b"\0x"),
+        ("PLAIN", b"\0" + "1\u0627".encode() + b"\0x"),
+        ("PLAIN", b"\0" + "\u0627a\u0627".encode() + b"\0x"),
         ("PLAIN", b"\0" + b"a" * 1025 + b"\0x"),
         ("SCRAM-SHA-1", b"n,,n=\xc2\xad,r=x"),
         ("SCRAM-SHA-1", b"n,a=\xc2\xad,n=ann,r=x"),
@@ -136,6 +139,7 @@ TOO_MUCH = {"pop3": b"-ERR ", "imap4": b"a BAD ", "sieve": b'NO "'}
         ("XOAUTH2", b"user=\x01auth=Bearer x\x01\x01"),
         ("XOAUTH2", b"user=ann\x01auth=Bearer x\x01"),
         ("SCRAM-SHA-1", b"p=tls-unique,,n=ann,r=x"),
+        ("SCRAM-SHA-1", b"p,,n=ann,r=x"),
         ("SCRAM-SHA-1", b"n,,m=x,n=ann,r=x"),
         ("SCRAM-SHA-1", b"n,,n=,r=x"),
         ("SCRAM-SHA-256", b"n,,n=ann"),
@@ -171,6 +175,17 @@ def test_a_word_that_is_not_base64_or_an_asterisk_ends_the_exchange(name: str, w
     text = command + b"\r\n" + WORD[name] % word + b"\r\n" + quits
     assert play(side.take_login(), wire, [text]) == Quit()
     assert said(wire).startswith(ASKED[name] % b"" + b"<3>" + TOO_MUCH[name])
+
+
+@pytest.mark.parametrize("name", CLIENTS)
+@pytest.mark.parametrize(("user", "password"), [(b"", b"x"), (b"a\0b", b"x"), (b"ann", b"x\0y")])
+def test_words_of_login_that_cannot_be_are_refused(name: str, user: bytes, password: bytes) -> None:
+    wire = Wire()
+    lines = [COMMAND[name] % b"LOGIN", *(WORD[name] % b64(each) for each in (user, password)), b""]
+    with pytest.raises(Lacking):
+        play(client(name, wire).take_login(), wire, [b"\r\n".join(lines)])
+    asked = b"".join(ASKED[name] % b64(each) for each in (b"Username:", b"Password:"))
+    assert said(wire).startswith(asked + b"<3>" + TOO_MUCH[name])
 
 
 @pytest.mark.parametrize("name", CLIENTS)
@@ -339,6 +354,16 @@ def test_scram_goes_as_it_came() -> None:
     login = sasl.take_scram("SCRAM-SHA-1", SCRAM_FIRST)._replace(user="bob")
     assert login.exchange is not None
     assert sasl.say_first(login, login.exchange) == SCRAM_FIRST
+
+
+@pytest.mark.parametrize("word", [b"=", b"AB==", b"AAB=", b"AA", b"AAAA\r"])
+def test_what_nobody_writes_in_base64_is_none(word: bytes) -> None:
+    with pytest.raises(BadResponse):
+        sasl.decode_base64(word)
+
+
+def test_lines_are_as_long_as_ever_where_nobody_has_a_token() -> None:
+    assert sasl.line_limit(("PLAIN", "SCRAM-SHA-1"), 16384) == 16384
 
 
 @given(st.binary(max_size=100))
@@ -656,6 +681,7 @@ REFUSED = protocols.REFUSED.encode()
 CODES = [
     ("imap4", Verdict(False, protocols.REFUSED), b"NO [AUTHENTICATIONFAILED] " + REFUSED),
     ("imap4", Verdict(False, protocols.REFUSED, code=b"EXPIRED"), b"NO [EXPIRED] " + REFUSED),
+    ("imap4", Verdict(False, protocols.REFUSED, code=b"Expired"), b"NO [Expired] " + REFUSED),
     ("imap4", Verdict(False, protocols.REFUSED, code=b"XYZ"), b"NO [AUTHENTICATIONFAILED] " + REFUSED),
     ("imap4", Verdict(False, protocols.NOT_CONNECTED), b"NO [UNAVAILABLE] "),
     ("imap4", Verdict(False, protocols.MAP_FAILED, is_temporary=True), b"NO [UNAVAILABLE] "),
