@@ -187,6 +187,56 @@ def test_a_change_within_a_tick_of_the_clock_is_noticed(popmap_file: Popmap) -> 
     wait_until(lambda: ask(opened, b"ann") == b"two", SECONDS, "the new value is found")
 
 
+class Held:
+    """What a file holds: its own octets, for every key."""
+
+    def __init__(self, octets: bytes) -> None:
+        self.octets = octets
+        self.is_closed = False
+
+    def lookup(self, _key: bytes) -> bytes:
+        assert not self.is_closed
+        return self.octets
+
+    def is_empty(self) -> bool:
+        return False
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+class Changing(FileMap):
+    """A file that somebody writes while it is read."""
+
+    DEFAULT = ""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(str(path), MapSettings())
+        self.readings: list[Held] = []
+        self.while_read: Callable[[], object] = lambda: None
+
+    def read(self) -> Held:
+        self.readings.append(Held(self.path.read_bytes()))
+        self.while_read()
+        return self.readings[-1]
+
+
+def test_what_was_read_while_somebody_wrote_is_not_used(tmp_path: Path) -> None:
+    path, new = tmp_path / "map", tmp_path / "new"
+    path.write_bytes(b"one")
+    opened = Changing(path)
+    assert ask(opened, b"ann") == b"one"
+    new.write_bytes(b"ha")
+    new.replace(path)
+    opened.while_read = lambda: path.write_bytes(b"half and all of it")
+    assert ask(opened, b"ann") == b"one"
+    assert opened.readings[1].octets == b"ha"
+    assert opened.readings[1].is_closed
+    opened.while_read = lambda: None
+    assert ask(opened, b"ann") == b"half and all of it"
+    assert [each.is_closed for each in opened.readings] == [True, True, False]
+
+
 def test_what_a_file_held_serves_when_it_is_gone_and_that_is_told_once(
     popmap_file: Popmap,
 ) -> None:

@@ -91,3 +91,41 @@ def test_a_peer_that_asks_and_does_not_listen_is_left_at_last(
     else:
         with pytest.raises(ConnectionAbortedError):
             read(end[0])
+
+
+@pytest.mark.parametrize(("timeout", "limit"), [(0, 10), (5, 5), (1800, 10)])
+def test_a_client_that_was_told_of_the_end_has_ten_seconds(
+    end: tuple[End, socket.socket], timeout: int, limit: int
+) -> None:
+    relayed = end[0].relayed
+    assert relayed.limit(timeout) == timeout
+    relayed.client.outgoing.ended = True
+    assert relayed.limit(timeout) == limit
+
+
+@pytest.mark.parametrize(("timeout", "limit"), [(0, 1800), (5, 5), (3600, 3600)])
+def test_a_client_that_has_ended_its_side_is_not_waited_for_without_end(
+    end: tuple[End, socket.socket], timeout: int, limit: int
+) -> None:
+    relayed = end[0].relayed
+    relayed.client.incoming.source_ended = True
+    assert relayed.limit(timeout) == limit
+
+
+def test_a_peer_is_told_of_the_end_by_tls_and_by_the_network(
+    client: SSL.Connection, end: tuple[End, socket.socket]
+) -> None:
+    end[0].end_side()
+    client.bio_write(end[1].recv(SIZE))
+    with pytest.raises(SSL.ZeroReturnError):
+        client.recv(1)
+    assert end[1].recv(1) == b""
+
+
+@pytest.mark.parametrize("pending", [b"", b"half a record"])
+def test_tls_says_its_end_where_a_connection_is_closed_but_in_no_record(
+    client: SSL.Connection, end: tuple[End, socket.socket], pending: bytes
+) -> None:
+    end[0].outgoing.pending = pending
+    end[0].close()
+    assert bool(end[1].recv(SIZE)) == (not pending)
