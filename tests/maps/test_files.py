@@ -1,5 +1,6 @@
 """Maps in files, of every kind alike: what happens to the file while it is used."""
 
+import errno
 import os
 import subprocess
 import threading
@@ -199,7 +200,7 @@ class Held:
         return self.octets
 
     def is_empty(self) -> bool:
-        return False
+        return not self.octets
 
     def close(self) -> None:
         self.is_closed = True
@@ -234,6 +235,35 @@ def test_what_was_read_while_somebody_wrote_is_not_used(tmp_path: Path) -> None:
     assert opened.readings[1].is_closed
     opened.while_read = lambda: None
     assert ask(opened, b"ann") == b"half and all of it"
+    assert [each.is_closed for each in opened.readings] == [True, True, False]
+
+
+def test_a_file_that_could_not_be_read_is_read_again_though_it_has_not_changed(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "map"
+    path.write_bytes(b"one")
+    opened = Changing(path)
+
+    def fail() -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    opened.while_read = fail
+    with pytest.raises(MapFailed, match="Input/output error"):
+        ask(opened, b"ann")
+    opened.while_read = lambda: None
+    assert ask(opened, b"ann") == b"one"
+
+
+def test_what_is_not_used_is_closed(tmp_path: Path) -> None:
+    path, new = tmp_path / "map", tmp_path / "new"
+    path.write_bytes(b"one")
+    opened = Changing(path)
+    for octets, found in ((b"", b"one"), (b"two", b"two")):
+        assert ask(opened, b"ann") == b"one"
+        new.write_bytes(octets)
+        new.replace(path)
+        assert ask(opened, b"ann") == found
     assert [each.is_closed for each in opened.readings] == [True, True, False]
 
 

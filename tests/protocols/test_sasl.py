@@ -161,6 +161,27 @@ def test_a_message_that_cannot_be_taken_is_refused(
     assert b"sesame" not in answer
 
 
+@pytest.mark.parametrize(
+    "char",
+    # RFC 4013 section 2.3: a table each.
+    [
+        "\0",
+        "\x7f",
+        "\x85",
+        "\u2028",
+        "\ue000",
+        "\ufffe",
+        "\ufffd",
+        "\u2ff0",
+        "\u200e",
+        "\U000e0001",
+    ],
+)
+def test_a_name_has_no_character_that_is_prohibited(char: str) -> None:
+    with pytest.raises(BadResponse, match="Prohibited character"):
+        sasl.prepare(f"a{char}b")
+
+
 @pytest.mark.parametrize("name", CLIENTS)
 @pytest.mark.parametrize("word", [b"*", b"!", b"AAA", b"AAAA====", b"AA AA", b" AAAA", b"AB=="])
 def test_a_word_that_is_not_base64_or_an_asterisk_ends_the_exchange(name: str, word: bytes) -> None:

@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import math
 import os
 import select
 import socket
@@ -204,6 +205,16 @@ def test_who_stays_when_the_other_one_has_gone_is_given_up_though_there_is_no_ti
     (client if gone == "client" else server).close()
     stage.wait("Closing session: ")
     assert stage.log().count("Timeout piping data.") == told
+
+
+def test_a_session_that_has_ended_is_not_kept_until_it_would_have_been_due(
+    tmp_path: os.PathLike[str],
+) -> None:
+    with running(tmp_path, timeout=1800) as stage:
+        for each in stage.session():
+            each.close()
+        stage.wait("Closing session: ")
+        assert stage.relay._timetable.next() == math.inf
 
 
 @pytest.mark.parametrize("urgent", [1, 10])
