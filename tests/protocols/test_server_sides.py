@@ -379,3 +379,12 @@ def test_what_an_imap_server_says_before_tls_is_not_for_the_client(offers: bool)
         verdict = play(server.log_in(LOGIN), wire, [secure, more])
         assert isinstance(verdict, Verdict)
         assert verdict.capabilities == b"REAL"
+
+
+def test_what_a_pop3_server_says_unasked_is_no_answer() -> None:
+    wire = Wire()
+    real = side("pop3", wire)
+    assert play(real.negotiate(), wire, [b"+OK hi\r\n+OK\r\n+OK in\r\n"]) == Ready()
+    verdict = play(real.log_in(LOGIN), wire, [b"+OK\r\n-ERR wrong\r\n"])
+    assert isinstance(verdict, Verdict)
+    assert (verdict.accepted, verdict.line) == (False, b"-ERR wrong")

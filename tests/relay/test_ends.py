@@ -76,6 +76,17 @@ def test_after_its_end_tls_says_nothing_by_itself_and_listens_on(
     client.send(b"x")
     end[1].sendall(client.bio_read(SIZE))
     assert read(end[0]) == 1
+    assert not stream.outgoing.pending
+
+
+def test_a_peer_that_has_ended_before_there_is_a_relay_has_ended(
+    client: SSL.Connection, end: tuple[End, socket.socket], stream: Stream
+) -> None:
+    client.shutdown()
+    stream.feed(client.bio_read(SIZE))
+    assert stream.read(SIZE) == b""
+    again = Relayed((end[0].sock, stream), (end[0].other.sock, None), Who(""), "", 0.0).client
+    assert read(again) == 0
 
 
 @pytest.mark.parametrize("size", [OWN_LIMIT, OWN_LIMIT + 1])

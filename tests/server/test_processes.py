@@ -483,10 +483,12 @@ def test_a_start_that_fails_says_so_before_it_detaches(
     arguments: list[str], message: str, tmp_path: Path
 ) -> None:
     command = [sys.executable, str(ROOT / "perdition.py"), "-f", "", "-M", "", "-l", "0"]
-    command += ["-F", str(tmp_path / "log"), "--pid_file", "", *arguments]
+    pid_path = tmp_path / "pid"
+    command += ["-F", str(tmp_path / "log"), "--pid_file", str(pid_path), *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 255
     assert message in done.stderr.splitlines()[-1]
+    assert not pid_path.exists()
 
 
 def test_a_second_start_is_refused_and_a_stale_pid_file_is_not(start: Start) -> None:
