@@ -380,3 +380,16 @@ def test_a_map_that_looks_at_more_than_the_key_is_not_remembered(store: Store) -
 def test_it_closes_the_map(store: Store) -> None:
     remembering(store).close()
     assert store.is_closed
+
+
+def test_who_was_not_there_once_is_not_missing_when_he_has_been_found(clock: Clock) -> None:
+    store = Store()
+    cached = Cached(store, found=FOUND, not_found=NOT_FOUND, stale=STALE, most=1)
+    assert cached.lookup(Query(b"ann")) is None
+    clock.now += NOT_FOUND
+    store.says = {b"ann": Answer([ServerItem("", "one", "")]), b"bob": Answer([])}
+    assert cached.lookup(Query(b"ann")) == store.says[b"ann"]
+    cached.lookup(Query(b"bob"))
+    store.says[b"ann"] = MapFailed("down")
+    with pytest.raises(MapFailed, match="down"):
+        cached.lookup(Query(b"ann"))

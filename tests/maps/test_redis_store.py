@@ -313,6 +313,41 @@ def test_a_connection_that_is_closed_at_the_wrong_moment_is_replaced() -> None:
             assert found.lookup(Query(b"ann")) == b"mail1"
 
 
+def test_a_password_that_is_refused_is_not_tried_again() -> None:
+    heard: list[bytes] = []
+
+    def refuse(sock: socket.socket) -> None:
+        heard.append(sock.recv(65536))
+        sock.sendall(b"-WRONGPASS invalid username-password pair\r\n")
+
+    with ScriptedServer() as scripted:
+
+        def serve() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    refuse(scripted.accept())
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        with (
+            opened(f"redis://ann:x@{HOST}:{scripted.port}") as found,
+            pytest.raises(MapFailed, match="invalid username"),
+        ):
+            found.lookup(Query(b"ann"))
+        scripted._listener.shutdown(socket.SHUT_RDWR)
+        thread.join()
+    assert len(heard) == 1
+
+
+def test_of_what_a_server_complains_of_the_beginning_is_shown() -> None:
+    with (
+        played(answering(b"-ERR it says " + b"x" * 10000 + b"\r\n")) as found,
+        pytest.raises(MapFailed, match="it says x") as failure,
+    ):
+        found.lookup(Query(b"ann"))
+    assert len(str(failure.value)) < 1000
+
+
 def silent(sock: socket.socket) -> None:
     while sock.recv(65536):
         pass

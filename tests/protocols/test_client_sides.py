@@ -362,3 +362,39 @@ def test_a_sieve_command_without_an_end_ends_the_session(piece: bytes) -> None:
     wire = Wire(b"NOOP " + piece * 100 + b"\r\n")
     with pytest.raises(ProtocolError):
         play(side("sieve", wire).take_login(), wire, [])
+
+
+def test_a_server_that_accepts_in_the_line_of_a_refusal_is_not_repeated() -> None:
+    wire = Wire()
+    verdict = Verdict(False, protocols.NOT_CONNECTED, b"+OK in")
+    side("pop3", wire, server_resp_line=True).refuse(verdict)
+    assert b"-ERR " in said(wire)
+
+
+def test_literals_of_a_sieve_command_are_not_longer_together_than_one_may_be() -> None:
+    literal = b"{3000+}\r\n" + b"x" * 3000
+    wire = Wire(b"NOOP " + literal + b" " + literal + b"\r\n")
+    with pytest.raises(ProtocolError, match="literal too long"):
+        play(side("sieve", wire).take_login(), wire, [])
+
+
+def test_sieve_says_what_there_is_when_tls_has_started_after_a_greeting() -> None:
+    wire = Wire()
+    client = side("sieve", wire, tls_listen=True)
+    client.tls_started()
+    assert said(wire) == b""
+    client = side("sieve", wire, tls_listen=True)
+    play(client.take_login(), wire, [b"STARTTLS\r\n"])
+    said(wire)
+    client.tls_started()
+    assert said(wire).endswith(b'OK "TLS negotiation completed, mate"\r\n')
+
+
+@pytest.mark.parametrize("name", SIDES)
+def test_challenges_and_last_words_are_not_shown(name: str) -> None:
+    wire = Wire()
+    client = side(name, wire)
+    next(client.challenge(b"challenge"))
+    if name == "sieve":
+        client.accept(Verdict(True, protocols.OK, b"", success_data=b"challenge"))
+    assert wire.shown() == b"********\r\n" * (1 + (name == "sieve"))

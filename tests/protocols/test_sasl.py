@@ -660,6 +660,7 @@ def test_long_messages_are_said_when_asked_for() -> None:
     side = server("pop3", wire)
     assert play(side.negotiate(), wire, [b"+OK\r\n"]) == Ready()
     play(side.log_in(login), wire, lines)
+    assert wire.shown() == b"CAPA\r\nAUTH XOAUTH2\r\n********\r\n"
     assert said(wire) == b"CAPA\r\nAUTH XOAUTH2\r\n" + first + b"\r\n"
     wire = Wire()
     side = server("sieve", wire)

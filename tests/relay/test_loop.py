@@ -16,7 +16,9 @@ import pytest
 from perdition import logs
 from perdition.logs import Log, Who
 from perdition.relay import ends
+from perdition.relay.guard import Guard
 from perdition.relay.loop import Relay
+from perdition.relay.pipe import LARGE, MUCH
 
 
 @dataclass
@@ -109,6 +111,9 @@ def test_early_octets_come_first(stage: Stage) -> None:
     server.sendall(b"you")
     assert read(server, 10) == b"early late"
     assert read(client, 9) == b"hello you"
+    client.close()
+    server.close()
+    stage.wait("received=10 sent=9")
 
 
 def test_a_side_that_has_ended_gets_what_is_left(stage: Stage) -> None:
@@ -119,6 +124,36 @@ def test_a_side_that_has_ended_gets_what_is_left(stage: Stage) -> None:
     server.sendall(b"x" * 100000)
     server.close()
     assert read(client, 100001) == b"x" * 100000
+
+
+@pytest.mark.parametrize(
+    ("guard", "traffic", "is_spliced"),
+    [(None, False, True), (None, True, False), (Guard("IMAP4"), False, False)],
+)
+def test_what_somebody_looks_at_does_not_go_past_us(
+    tmp_path: os.PathLike[str], guard: Guard | None, traffic: bool, is_spliced: bool
+) -> None:
+    path = os.path.join(tmp_path, "log")  # noqa: PTH118 - a test
+    relay = Relay(Log("test", path, logs.DEBUG), timeout=0, relog=0, traffic=traffic)
+    (client, ours), (server, theirs) = socket.socketpair(), socket.socketpair()
+    with client, server:
+        relay.add(ours, theirs, who=Who("c->p"), auth_line="", guard=guard)
+        for sock in (ours, theirs):
+            end = relay._ends[sock.fileno()]
+            relay._adjust(end, MUCH)
+            assert end.incoming.size == LARGE
+            assert end.incoming.is_spliced == is_spliced
+        relay.close_all()
+
+
+def test_what_is_not_let_through_is_logged_and_answered(tmp_path: os.PathLike[str]) -> None:
+    with running(tmp_path, forbidden_line=b"* BYE no\r\n") as stage:
+        client, server = stage.session(guard=Guard("IMAP4"))  # type: ignore[arg-type]
+        client.sendall(b"a UNAUTHENTICATE\r\n")
+        assert read(client, 100) == b"* BYE no\r\n"
+        assert server.recv(1) == b""
+        stage.wait("Closing session: ")
+        assert logs.forbidden(Who("c->p", None, "ann")) in stage.log()
 
 
 def test_a_client_that_does_not_read_stops_its_server(stage: Stage) -> None:
@@ -257,6 +292,20 @@ def test_a_reset_is_logged_as_an_error(stage: Stage) -> None:
     stage.wait("Fatal error piping data. Exiting child.")
     server.settimeout(5)
     assert server.recv(1) == b""
+
+
+def test_who_has_gone_when_the_other_one_has_ended_is_no_error(stage: Stage) -> None:
+    client, ours = tcp()
+    server, theirs = socket.socketpair()
+    stage.sockets.append(server)
+    stage.relay.add(ours, theirs, who=Who("c->p"), auth_line="")
+    server.shutdown(socket.SHUT_WR)
+    assert client.recv(1) == b""
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+    client.close()
+    stage.wait("Closing session: ")
+    assert "Fatal error" not in stage.log()
+    assert not stage.relay.has_broken_off
 
 
 def test_sessions_may_be_added_while_their_peers_speak_already(stage: Stage) -> None:

@@ -100,7 +100,7 @@ def test_int_ends_sessions_at_once(start: Start) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_second_signal_to_the_workers_ends_them(start: Start, number: int) -> None:
-    program = start("--workers", "1")
+    program = start("--workers", "1", "--drain_timeout", "3600")
     client = program.logged_in()
     with closing(client):
         (worker,) = program.workers()
