@@ -181,6 +181,18 @@ def test_a_key_of_another_type_is_out_of_order(server: RedisServer, url: str) ->
         lookup(url, b"hash")
 
 
+def test_a_server_that_has_another_type_has_answered(server: RedisServer, url: str) -> None:
+    server.client.hset("hash", "server", "mail1")
+    with pytest.raises(MapFailed) as failure:
+        lookup(f"{url} {url}", b"hash")
+    assert str(failure.value).count("WRONGTYPE") == 1
+
+
+def test_a_hash_of_empty_fields_is_one(server: RedisServer, url: str) -> None:
+    server.client.hset("ann", mapping={"server": ""})
+    assert lookup(f"{url} hash") == Answer([ServerItem("", "", "")])
+
+
 @pytest.mark.parametrize("more", ["", " hash", " key=a:%s"])
 def test_hostile_keys_are_keys(server: RedisServer, url: str, more: str) -> None:
     server.client.set("bob", "mail1")
@@ -460,6 +472,7 @@ OPTIONS = [
     ("http://geheim/", "word 1"),
     ("redis://host geheim", "word 2"),
     ("redis://host key=geheim", "%s"),
+    ("redis://host key=%sgeheim%s", "%s"),
     ("redis://host hash=a,b", "three fields"),
     ("redis://host hash=a,,b", "three fields"),
     ("redis://:geheim", "URL 1"),
@@ -467,6 +480,9 @@ OPTIONS = [
     ("redis://host redis://host:99999999", "URL 2"),
     ("redis://host/geheim", "URL 1"),
     ("redis://host?password=geheim", "URL 1"),
+    ("redis://host?protocol=3", "URL 1"),
+    ("redis://host/\x7f", "URL 1"),
+    ("redis://:gehe\x01im@host", "URL 1"),
     ("unix://", "URL 1"),
     ("unix://geheim/path", "URL 1"),
     ("unix:///path?db=geheim", "URL 1"),

@@ -1,6 +1,7 @@
 """SASL: what clients say, what real servers say, and in how many round trips."""
 
 import base64
+import contextlib
 
 import pytest
 from hypothesis import given
@@ -740,3 +741,18 @@ def test_refusals_have_codes(name: str, verdict: Verdict, answer: bytes) -> None
 )
 def test_codes_of_servers(line: bytes, code: bytes) -> None:
     assert protocols.codes.code_in(line) == code
+
+
+@pytest.mark.parametrize("name", GREETED)
+def test_responses_are_not_shown(name: str) -> None:
+    wire = Wire()
+    with contextlib.suppress(StopIteration):
+        next(server(name, wire).respond(b"a proof"))
+    assert wire.shown() == b"********\r\n"
+
+
+def test_last_words_are_for_those_who_have_asked_for_them() -> None:
+    line = b'OK (SASL "%b") "in"\r\n' % b64(b"last")
+    verdict, _ = answered("sieve", ANN, [SIEVE, line])
+    assert isinstance(verdict, Verdict)
+    assert (verdict.accepted, verdict.success_data) == (True, None)
