@@ -398,3 +398,18 @@ def test_challenges_and_last_words_are_not_shown(name: str) -> None:
     if name == "sieve":
         client.accept(Verdict(True, protocols.OK, b"", success_data=b"challenge"))
     assert wire.shown() == b"********\r\n" * (1 + (name == "sieve"))
+
+
+def test_a_literal_of_imap_has_4096_octets_at_most() -> None:
+    wire = Wire()
+    text = b"a LOGIN ann {4097}\r\nb LOGIN ann {4096}\r\n" + b"x" * 4096 + b"\r\n"
+    assert play(side("imap4", wire).take_login(), wire, [text]) == Login("ann", b"x" * 4096)
+    assert said(wire).startswith(b"<3>a BAD ")
+
+
+def test_a_literal_that_was_read_is_not_read_over() -> None:
+    wire = Wire()
+    text = b"a LOGIN {3+}\r\nann\r\nb NOOP\r\n"
+    with pytest.raises(Lacking):
+        play(side("imap4", wire).take_login(), wire, [text])
+    assert said(wire).endswith(b"b OK NOOP\r\n")

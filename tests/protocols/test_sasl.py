@@ -756,3 +756,40 @@ def test_last_words_are_for_those_who_have_asked_for_them() -> None:
     verdict, _ = answered("sieve", ANN, [SIEVE, line])
     assert isinstance(verdict, Verdict)
     assert (verdict.accepted, verdict.success_data) == (True, None)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [b"", b"LITERAL+", b"AUTH=PLAIN", b"SASL-IR AUTH=PLAIN", b"LOGINDISABLED AUTH=LOGIN"],
+)
+@pytest.mark.parametrize("login", [ANN, BOSS, Login("ann", b"sesame\n")])
+def test_passwords_for_imap_servers_are_not_shown(words: bytes, login: Login) -> None:
+    wire = Wire()
+    side = server("imap4", wire)
+    assert play(side.negotiate(), wire, [IMAP % words]) == Ready()
+    talk, shown = side.log_in(login), b""
+    with contextlib.suppress(StopIteration, ProtocolError):
+        for _ in range(4):
+            next(talk)
+            shown += wire.shown()
+            wire.take_unsent()
+            wire.feed(b"+ \r\n")
+    assert b"sesame" not in shown
+    assert not any(b64(each) in shown for each in (login.password, sasl.say_plain(login)))
+
+
+@pytest.mark.parametrize(("name", "answer"), [("pop3", b"-ERR AUTH"), ("imap4", b"a BAD AUTH")])
+def test_an_asterisk_breaks_off_alone(name: str, answer: bytes) -> None:
+    for word, is_cancelled in ((b"*", True), (b"*x", False)):
+        wire = Wire()
+        text = COMMAND[name] % b"PLAIN" + b"\r\n" + word + b"\r\n"
+        with pytest.raises(Lacking):
+            play(client(name, wire).take_login(), wire, [text])
+        assert (answer in said(wire)) == is_cancelled
+
+
+def test_2_2_knows_no_way_around_a_login_that_is_disabled() -> None:
+    greeting = IMAP % b"LOGINDISABLED AUTH=LOGIN"
+    verdict, spoken = answered("imap4", ANN, [greeting], compat=True)
+    assert isinstance(verdict, Verdict)
+    assert (verdict.status, spoken) == (protocols.LOGIN_DISABLED, [])

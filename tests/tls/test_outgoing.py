@@ -105,6 +105,12 @@ def test_real_servers_certificate_is_judged_as_by_2_2(
     assert result.startswith(outcome) if outcome is OK else result == outcome
 
 
+def test_a_root_that_one_server_sends_is_not_trusted_from_another(pki, given):
+    to = outgoing(given(ROOT, ca_file=""))
+    assert connect(to, server_context(pki.file("leaf, ca"))).startswith(OK)
+    assert connect(to, server_context(pki.file("leaf"))) == UNKNOWN
+
+
 @pytest.mark.parametrize(
     ("shown", "server_name", "flags", "outcome"),
     [
