@@ -12,6 +12,7 @@ import pytest
 from perdition.logs import INFO, Log
 from perdition.patience import LONG_SECONDS, Patience
 from perdition.server.logins import LoginServer
+from support.processes import wait_until
 
 
 @pytest.fixture
@@ -36,7 +37,7 @@ def test_it_is_known_how_many_wait_to_be_accepted(server: LoginServer) -> None:
     with contextlib.ExitStack() as stack:
         for _ in range(3):
             stack.enter_context(socket.create_connection(server.socket.getsockname()))
-        assert server.waiting() == 3
+        wait_until(lambda: server.waiting() == 3, 60, "all three are there")
 
 
 def test_clients_give_way_before_real_servers_and_who_has_most_of_them_first(
