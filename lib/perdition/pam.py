@@ -143,12 +143,18 @@ def authenticate(service: str, identity: Identity) -> str:
         raise PamFailed(f"pam_start: {status}")
     try:
         status = ask(pam, handle, identity)
-        reason = "" if status == SUCCESS else pam.pam_strerror(handle, status).decode()
+        reason = "" if status == SUCCESS else why(pam, handle, status)
     finally:
         pam.pam_end(handle, status)
     if status in OUT_OF_ORDER:
         raise PamFailed(f"service {service}: {reason}")
     return reason
+
+
+def why(pam: Any, handle: ctypes.c_void_p, status: int) -> str:
+    """PAM's words for a failure, which are never empty: that would be a success."""
+    text: bytes = pam.pam_strerror(handle, status) or b""
+    return text.decode("utf-8", "replace") or f"PAM's status {status}"
 
 
 def ask(pam: Any, handle: ctypes.c_void_p, identity: Identity) -> int:
